@@ -1,0 +1,78 @@
+package ironicapi
+
+import (
+	"context"
+
+	"caddyshack/baremetal"
+	"caddyshack/conductor"
+)
+
+// Store is what the API reads, and the few things it writes that no conductor
+// has a say in. Idents are a uuid or a name. Errors carry a baremetal.Kind.
+type Store interface {
+	Node(ctx context.Context, ident string) (baremetal.Node, error)
+	// Nodes calls each for every node of the query, in order; the node is only
+	// valid during the call.
+	Nodes(ctx context.Context, q baremetal.NodeQuery, each func(*baremetal.Node) error) error
+	Port(ctx context.Context, ident string) (baremetal.Port, error)
+	Ports(ctx context.Context, q baremetal.PortQuery) ([]baremetal.Port, error)
+	Chassis(ctx context.Context, uuid string) (baremetal.Chassis, error)
+	ChassisList(ctx context.Context, p baremetal.Page) ([]baremetal.Chassis, error)
+	CreateChassis(ctx context.Context, c *baremetal.Chassis) error
+	UpdateChassis(ctx context.Context, uuid string, change func(*baremetal.Chassis) error) (baremetal.Chassis, error)
+	DeleteChassis(ctx context.Context, uuid string) error
+	History(ctx context.Context, q baremetal.HistoryQuery) ([]baremetal.HistoryEntry, error)
+	HistoryEntry(ctx context.Context, nodeUUID, uuid string) (baremetal.HistoryEntry, error)
+	Conductors(ctx context.Context, p baremetal.Page) ([]baremetal.Conductor, error)
+	Conductor(ctx context.Context, hostname string) (baremetal.Conductor, error)
+	// Shards maps the shard's name ("" for none) to its number of nodes.
+	Shards(ctx context.Context) (map[string]int, error)
+	// Ping tells whether the database answers, for /healthcheck.
+	Ping(ctx context.Context) error
+}
+
+// Conductor is what the API asks to be done. Each call checks the node's lock
+// (waiting up to 3 s for it, woken, then kind Locked) and the state rules that
+// need the row; it returns when the intent is durable or the work is done.
+type Conductor interface {
+	// CreateNode fills uuid, interfaces, state (ProvisionState as given by the
+	// API: enroll, or available below 1.11) and stores the node.
+	CreateNode(ctx context.Context, who conductor.Caller, n *baremetal.Node) error
+	// UpdateNode applies change to the row in one transaction under the lock
+	// rules. The change function holds the API's own checks; an error from it
+	// is returned as it is and nothing is written.
+	UpdateNode(ctx context.Context, who conductor.Caller, ident string, change func(*baremetal.Node) error) (baremetal.Node, error)
+	DeleteNode(ctx context.Context, who conductor.Caller, ident string) error
+	// SetInterfaces recomputes defaults for the node's driver; used within a change
+	// function when the driver changes or an interface is reset. Errors are Invalid.
+	SetInterfaces(n *baremetal.Node) error
+
+	CreatePort(ctx context.Context, who conductor.Caller, p *baremetal.Port) error
+	UpdatePort(ctx context.Context, who conductor.Caller, ident string, change func(p *baremetal.Port, n *baremetal.Node) error) (baremetal.Port, error)
+	DeletePort(ctx context.Context, who conductor.Caller, ident string) error
+
+	SetPower(ctx context.Context, who conductor.Caller, ident string, r conductor.PowerRequest) error
+	SetProvision(ctx context.Context, who conductor.Caller, ident string, r conductor.ProvisionRequest) error
+	SetMaintenance(ctx context.Context, who conductor.Caller, ident string, on bool, reason string) error
+	SetConsole(ctx context.Context, who conductor.Caller, ident string, enabled bool) error
+	// Console answers nil info while the console is not enabled.
+	Console(ctx context.Context, ident string) (enabled bool, info *conductor.ConsoleInfo, err error)
+	// Validate is keyed by interface kind, without vendor.
+	Validate(ctx context.Context, ident string) (map[string]conductor.Validation, error)
+	BootDevice(ctx context.Context, ident string) (conductor.BootDevice, error)
+	SetBootDevice(ctx context.Context, who conductor.Caller, ident string, d conductor.BootDevice) error
+	SupportedBootDevices(ctx context.Context, ident string) ([]string, error)
+	InjectNMI(ctx context.Context, who conductor.Caller, ident string) error
+	Indicators(ctx context.Context, ident string) ([]conductor.Indicator, error)
+	IndicatorState(ctx context.Context, ident, component, name string) (string, error)
+	SetIndicatorState(ctx context.Context, who conductor.Caller, ident, component, name, state string) error
+	VendorMethods(ctx context.Context, ident string) (map[string]conductor.VendorMethod, error)
+	VendorCall(ctx context.Context, who conductor.Caller, ident, method, httpMethod string, args map[string]any) (conductor.VendorResult, error)
+
+	Drivers(ctx context.Context) ([]conductor.DriverInfo, error)
+	// Driver is kind NotFound for an unknown one.
+	Driver(ctx context.Context, name string) (conductor.DriverInfo, error)
+	// HostFor is the host shown as the node's conductor: the holder of its
+	// claim, or a stable choice among those that can serve it.
+	HostFor(n *baremetal.Node) string
+}
