@@ -134,7 +134,7 @@ func InterfaceKinds() []string {
 
 // Locked tells whether somebody works on the node or is asked to: other writers get 409.
 func (n *Node) Locked(now time.Time) bool {
-	return n.ClaimHeld(now) || (!n.Work.Intent.Idle() && !n.ProvisionState.Waiting())
+	return n.ClaimHeld(now) || (!n.Work.Intent.Idle() && !n.ProvisionState.Waiting() && !n.ProvisionState.Holding())
 }
 
 // ClaimHeld tells whether a live claim is on the node.

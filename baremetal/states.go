@@ -67,6 +67,9 @@ func (s ProvisionState) Working() bool { return states[s] == working }
 // Waiting tells whether the node waits for the machine to report; the claim is released meanwhile.
 func (s ProvisionState) Waiting() bool { return states[s] == waiting }
 
+// Holding tells whether the node stands still until somebody says unhold.
+func (s ProvisionState) Holding() bool { return states[s] == holding }
+
 // Failed tells whether the last piece of work ended badly.
 func (s ProvisionState) Failed() bool { return states[s] == failed }
 

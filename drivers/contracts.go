@@ -16,7 +16,9 @@ type Validator interface {
 // Power switches a machine and reads its power back.
 type Power interface {
 	Validator
-	// PowerState reads the state; PowerUnknown with nil error if it cannot be known now.
+	// PowerState reads the state. A device that should answer and does not is an
+	// error with a hint; PowerUnknown with nil error is for drivers that have
+	// nothing to ask.
 	PowerState(ctx context.Context, t *Task) (baremetal.PowerState, error)
 	// SetPower returns when the target is confirmed by read-back, or with an
 	// error that says what was waited for. Soft targets come only to drivers
@@ -84,11 +86,26 @@ type Boot interface {
 }
 
 // Deploy puts an operating system on a machine and takes it away again.
+// Besides its own steps it may list the conductor's power steps (interface
+// "power"; names PowerOffStep, PowerOnStep, RebootStep).
 type Deploy interface {
 	Validator
 	Stepper
 	// TearDown removes what the deploy steps made.
 	TearDown(ctx context.Context, t *Task) (Result, error)
+}
+
+// The conductor's own steps of interface "power", which every driver may list.
+const (
+	PowerOffStep = "power_off"
+	PowerOnStep  = "power_on"
+	RebootStep   = "reboot"
+)
+
+// RootHolder is implemented by a Deploy whose machine lives on what TearDown
+// removes: the conductor switches it off first, and at the start of a deploy.
+type RootHolder interface {
+	HoldsRoot() bool
 }
 
 // ConsoleInfo is where a console can be reached.

@@ -25,6 +25,10 @@ type Task struct {
 // a command that may be on its way. It lives in the node's row and is written
 // under the claim: an error of kind baremetal.ClaimLost means that somebody
 // else works on the node now, and the driver must stop at once.
+//
+// The conductor empties the journal in the same write that records the end of
+// the action or step; so a driver that finds its key there goes on with what an
+// earlier claimant (or an earlier call) began, and never removes it itself.
 type Journal interface {
 	// Get returns the value kept under key, "" if there is none.
 	Get(key string) string
