@@ -98,7 +98,7 @@ func TestUnpackAttacks(t *testing.T) {
 		"root is a file":      {[]entry{file(".", "x")}, "root is not a folder"},
 		"root is a link":      {[]entry{link(".", "/")}, "root is not a folder"},
 		"long part":           {[]entry{file(strings.Repeat("n", 256), "x")}, "longer than 255"},
-		"long name":           {[]entry{file(strings.Repeat("n/", 2500), "")}, "longer than 4095"},
+		"long name":           {[]entry{file(strings.Repeat("n/", 2500)+"n", "")}, "longer than 4095"},
 		"unknown type":        {[]entry{{tar.Header{Name: "x", Typeflag: '7'}, ""}}, "unknown type"},
 		"link to make a root": {[]entry{dir("a"), link("a/l", ".."), file("a/l/l/x", "")}, "through the symbolic link"},
 	} {
