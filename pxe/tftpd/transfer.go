@@ -1,0 +1,181 @@
+package tftpd
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/pin/tftp/v3"
+)
+
+// transfer is one admitted request.
+type transfer struct {
+	key    string // the made-up file name given to the library
+	client netip.AddrPort
+	known  bool
+	name   string
+	rq     request
+	start  time.Time
+	// peer is the address object that the library sends to. Only the
+	// library's goroutine for this transfer uses it.
+	peer *net.UDPAddr
+}
+
+// openTimeout is how long a Source may take to open a file. A Pi asks again
+// after a few seconds.
+const openTimeout = 5 * time.Second
+
+// progressEvery is the least time between two Progress events of a transfer.
+const progressEvery = time.Second
+
+// readBuffer saves a system call for each block of a file on disk.
+const readBuffer = 32 << 10
+
+// read carries out one transfer. It runs on a goroutine of the library, which
+// sends an error returned here to the client with code 1, "file not found".
+func (s *Server) read(key string, rf io.ReaderFrom) error {
+	t := s.gate.transfer(key)
+	if t == nil {
+		return ErrNotFound
+	}
+	defer s.gate.release(t)
+	ev := Event{Client: t.client, Name: t.name}
+	f, err := s.open(t)
+	if err != nil {
+		s.lookupFailed(t, ev, err)
+		return ErrNotFound // the same to all, so that nobody learns what others have
+	}
+	defer func() { _ = f.Body.Close() }() // only read from
+	ev.ID, ev.Name, ev.Size = f.ID, f.Name, f.Size
+	ev.Time, ev.Kind = t.start, Started
+	s.emit(ev)
+
+	if out, ok := rf.(tftp.OutgoingTransfer); ok {
+		out.SetSize(f.Size)
+	}
+	body := &meter{ctx: s.ctx, size: f.Size, last: t.start, src: bufio.NewReaderSize(f.Body, readBuffer)}
+	body.report = func(now time.Time, offset int64) {
+		p := ev
+		p.Kind, p.Time, p.Offset, p.Duration = Progress, now, offset, now.Sub(t.start)
+		s.emit(p)
+	}
+	_, err = rf.ReadFrom(body)
+	ev.Time = time.Now()
+	ev.Duration = ev.Time.Sub(t.start)
+	ev.Offset = body.acked
+	switch end := clientEnd(err); {
+	case err == nil:
+		ev.Kind, ev.Offset = Done, f.Size
+	case end != nil && end.code == codeNotDefined && end.block <= 1 && ev.Offset == 0:
+		ev.Kind = Probe
+	case end != nil:
+		ev.Kind, ev.Err = Failed, fmt.Sprintf("the client broke off: error %d %q", end.code, end.message)
+	case errors.Is(err, errShort), errors.Is(err, context.Canceled):
+		ev.Kind, ev.Err = Failed, err.Error()
+	default:
+		ev.Kind, ev.Err = Failed, "the client stopped answering: "+err.Error()
+	}
+	s.emit(ev)
+	return nil
+}
+
+func (s *Server) open(t *transfer) (*File, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, openTimeout)
+	defer cancel()
+	return s.cfg.Source.Open(ctx, t.client.Addr(), t.name)
+}
+
+func (s *Server) lookupFailed(t *transfer, ev Event, err error) {
+	ev.Time = time.Now()
+	ev.Duration = ev.Time.Sub(t.start)
+	var lookup *LookupError
+	if errors.As(err, &lookup) {
+		ev.ID, ev.Owner, ev.Name = lookup.ID, lookup.Owner, lookup.Name
+	}
+	switch {
+	case errors.Is(err, ErrDenied):
+		ev.Kind, ev.Err = Denied, err.Error()
+		s.noise(ev)
+		return
+	case errors.Is(err, ErrNotFound):
+		ev.Kind = Missing
+	default:
+		ev.Kind, ev.Err = Failed, err.Error()
+	}
+	if t.known {
+		s.emit(ev)
+	} else {
+		s.noise(ev)
+	}
+}
+
+// errShort: the file on disk has become shorter than when it was opened.
+var errShort = errors.New("the file changed while it was being sent")
+
+// meter hands out a file block by block, and knows how far the client is: the
+// library asks for a block only when the one before it was acknowledged.
+type meter struct {
+	ctx    context.Context
+	src    *bufio.Reader
+	size   int64
+	sent   int64 // handed out
+	acked  int64 // acknowledged
+	last   time.Time
+	report func(now time.Time, offset int64)
+	blocks uint
+}
+
+// Read implements io.Reader.
+func (m *meter) Read(p []byte) (int, error) {
+	m.acked = m.sent
+	// The clock is looked at each 256 blocks: at most 0.4 MB, and far less
+	// than a second unless the line is bad.
+	if m.blocks++; m.blocks%256 == 0 {
+		if now := time.Now(); now.Sub(m.last) >= progressEvery {
+			m.last = now
+			m.report(now, m.acked)
+		}
+	}
+	if err := m.ctx.Err(); err != nil {
+		return 0, err
+	}
+	left := m.size - m.sent
+	if left == 0 {
+		return 0, io.EOF
+	}
+	n, err := io.ReadFull(m.src, p[:min(int64(len(p)), left)])
+	m.sent += int64(n)
+	if err != nil {
+		return n, errShort
+	}
+	return n, nil
+}
+
+// end is an ERROR packet from the client, which ends a transfer.
+type end struct {
+	block, code int
+	message     string
+}
+
+// clientEnd reads the library's text for an ERROR packet from the client,
+// since it has no type for it. The library is pinned, and a test fails if the
+// text ever changes.
+func clientEnd(err error) *end {
+	if err == nil {
+		return nil
+	}
+	var e end
+	if n, _ := fmt.Sscanf(err.Error(), "sending block %d: code=%d,", &e.block, &e.code); n != 2 {
+		return nil
+	}
+	if _, message, ok := strings.Cut(err.Error(), "error: "); ok {
+		e.message = firstField([]byte(message))
+	}
+	return &e
+}
