@@ -145,9 +145,9 @@ func (s *Store) makeRoom(own string, size int64) error {
 		sum -= e.size
 	}
 	if sum+size > s.cfg.MaxCache {
-		return kindError{ErrNoSpace, fmt.Sprintf(
+		return failure(ErrNoSpace, fmt.Sprintf(
 			"not enough space in the image cache: %d MiB are needed, %d of %d MiB are in use by other deploys; try again later or raise the size of the image cache",
-			mib(size), mib(sum), mib(s.cfg.MaxCache))}
+			mib(size), mib(sum), mib(s.cfg.MaxCache)))
 	}
 	return nil
 }
@@ -163,9 +163,9 @@ func CheckSpace(dir string, need, reserve int64) error {
 	if free-need >= reserve {
 		return nil
 	}
-	return kindError{ErrNoSpace, fmt.Sprintf(
+	return failure(ErrNoSpace, fmt.Sprintf(
 		"not enough space on the disk of %q: %d MiB are needed and %d MiB must stay free, but only %d MiB are free; delete nodes or images that are not needed, or use a larger disk",
-		dir, mib(need), mib(reserve), mib(free))}
+		dir, mib(need), mib(reserve), mib(free)))
 }
 
 // mib rounds up to MiB.
@@ -266,7 +266,7 @@ func syncDir(dir string) error {
 }
 
 func tooLarge(size, limit int64) error {
-	return kindError{ErrLimit, fmt.Sprintf("exceeds limit: the image has %d MiB, at most %d MiB are allowed; raise the limit in the configuration or give a smaller image", mib(size), mib(limit))}
+	return failure(ErrLimit, fmt.Sprintf("exceeds limit: the image has %d MiB, at most %d MiB are allowed; raise the limit in the configuration or give a smaller image", mib(size), mib(limit)))
 }
 
 // noSpace explains ENOSPC.

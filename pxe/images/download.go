@@ -77,8 +77,8 @@ func (s *sink) load() error {
 func (s *sink) verify(p plan) (digest, error) {
 	got := digest{s.algo, hex.EncodeToString(s.h.Sum(nil))}
 	if p.sum != (digest{}) && got != p.sum {
-		return digest{}, kindError{ErrChecksum, fmt.Sprintf(
-			"wrong checksum: image %s has %s, but %s was given; the copy was discarded; correct image_checksum or the image", p.label(), got, p.sum)}
+		return digest{}, failure(ErrChecksum, fmt.Sprintf(
+			"wrong checksum: image %s has %s, but %s was given; the copy was discarded; correct image_checksum or the image", p.label(), got, p.sum))
 	}
 	return got, nil
 }

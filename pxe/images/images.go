@@ -13,11 +13,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+
+	"caddyshack/baremetal"
 )
 
 // Kinds of failure, to be tested with errors.Is. The text of the error that
-// wraps them says what happened and what the user can do.
+// wraps them says what happened and what the user can do. They are
+// *baremetal.Error as well.
 var (
 	// ErrRefused marks a source that policy or syntax forbids. Nothing was opened.
 	ErrRefused = errors.New("image source refused")
@@ -96,21 +98,17 @@ func (e *NotReadyError) Error() string {
 // Is makes errors.Is(err, ErrNotReady) true.
 func (e *NotReadyError) Is(target error) bool { return target == ErrNotReady }
 
+// failure makes an error of one of the kinds above, with a text for people. What
+// the user can mend is Invalid, what may pass by itself is Unavailable.
+func failure(kind error, text string) error {
+	e := &baremetal.Error{Kind: baremetal.Invalid, Message: text, Err: kind}
+	if kind == ErrNoSpace {
+		e.Kind = baremetal.Unavailable
+	}
+	return e
+}
+
 // refusef makes an error of kind ErrRefused.
 func refusef(format string, args ...any) error {
-	return kindError{ErrRefused, fmt.Sprintf(format, args...)}
+	return failure(ErrRefused, "image source refused: "+fmt.Sprintf(format, args...))
 }
-
-// kindError carries a text for people and a kind for programs.
-type kindError struct {
-	kind error
-	text string
-}
-
-func (e kindError) Error() string {
-	if strings.Contains(e.text, e.kind.Error()) {
-		return e.text
-	}
-	return e.kind.Error() + ": " + e.text
-}
-func (e kindError) Unwrap() error { return e.kind }

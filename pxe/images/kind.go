@@ -107,8 +107,8 @@ func isTar(head []byte) bool {
 }
 
 func formatError(what string) error {
-	return kindError{ErrFormat, fmt.Sprintf(
-		"unsupported image format: %s; give a root file system as a tar archive (.tar, .tar.gz, .tar.xz or .tar.zst)", what)}
+	return failure(ErrFormat, fmt.Sprintf(
+		"unsupported image format: %s; give a root file system as a tar archive (.tar, .tar.gz, .tar.xz or .tar.zst)", what))
 }
 
 // decompress opens the archive in r, whatever its compression, and checks that
@@ -165,5 +165,5 @@ func decompress(r io.Reader) (_ io.Reader, _ Kind, closer func(), _ error) {
 
 // damaged explains an error of a decoder.
 func damaged(err error) error {
-	return kindError{ErrArchive, fmt.Sprintf("bad archive: its compressed data cannot be read (%v); make the archive again or check that it was copied whole", err)}
+	return failure(ErrArchive, fmt.Sprintf("bad archive: its compressed data cannot be read (%v); make the archive again or check that it was copied whole", err))
 }

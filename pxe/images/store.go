@@ -167,7 +167,7 @@ func (s *Store) builtin(ctx context.Context, p plan) (Image, error) {
 		return Image{}, err
 	}
 	if p.sum != (digest{}) && img.Digest != p.sum.String() {
-		return Image{}, kindError{ErrChecksum, fmt.Sprintf("wrong checksum: builtin image %q has %s, not %s; leave image_checksum unset for it", p.url.Opaque, img.Digest, p.sum)}
+		return Image{}, failure(ErrChecksum, fmt.Sprintf("wrong checksum: builtin image %q has %s, not %s; leave image_checksum unset for it", p.url.Opaque, img.Digest, p.sum))
 	}
 	return img, nil
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path"
 	"strings"
+
+	"caddyshack/baremetal"
 )
 
 // Limits bound what an archive may unpack to. An archive beyond them is refused
@@ -209,10 +211,10 @@ func cleanName(name, what string) (string, error) {
 
 // explain turns an error of the tar reader into one for people.
 func (u *unpacker) explain(ctx context.Context, err error) error {
-	var k kindError
+	var known *baremetal.Error
 	switch {
-	case errors.As(err, &k):
-		return k
+	case errors.As(err, &known):
+		return known
 	case ctx.Err() != nil:
 		return fmt.Errorf("unpacking the image: %w", context.Cause(ctx))
 	}
@@ -238,9 +240,9 @@ func (f *fileReader) Read(b []byte) (int, error) {
 func quote(name string) string { return fmt.Sprintf("%.200q", name) }
 
 func archiveError(format string, args ...any) error {
-	return kindError{ErrArchive, "bad archive: " + fmt.Sprintf(format, args...)}
+	return failure(ErrArchive, "bad archive: "+fmt.Sprintf(format, args...))
 }
 
 func limitError(format string, args ...any) error {
-	return kindError{ErrLimit, "exceeds limit: " + fmt.Sprintf(format, args...) + "; raise the limit in the configuration if the image is to be trusted"}
+	return failure(ErrLimit, "exceeds limit: "+fmt.Sprintf(format, args...)+"; raise the limit in the configuration if the image is to be trusted")
 }

@@ -47,8 +47,8 @@ func checkXZ(head []byte) error {
 		// LZMA2: dictionary size is 2 or 3 shifted (section 5.3.1).
 		dict := uint64(2|value[0]&1) << (value[0]/2 + 11)
 		if dict > maxWindow {
-			return kindError{ErrLimit, fmt.Sprintf(
-				"exceeds limit: the xz stream asks for a dictionary of %d MiB, at most %d are allowed; compress with xz -9 or less", dict>>20, maxWindow>>20)}
+			return failure(ErrLimit, fmt.Sprintf(
+				"exceeds limit: the xz stream asks for a dictionary of %d MiB, at most %d are allowed; compress with xz -9 or less", dict>>20, maxWindow>>20))
 		}
 	}
 	return nil
