@@ -47,8 +47,9 @@ type Store interface {
 	// process or another; "" means look at all. The channel is closed with ctx.
 	Wakes(ctx context.Context) <-chan string
 
-	// ObservePower records an observation of the node with that HardwareKey unless an
-	// equal or later (boot, seq) was recorded or a target_power_state is set;
+	// ObservePower records an observation of the node with that HardwareKey unless a
+	// later (boot, seq) was recorded (an equal one is the same observation again,
+	// or "offline" after it: it is applied) or a target_power_state is set;
 	// it returns the node as it was before, and whether power_state changed.
 	ObservePower(ctx context.Context, key string, state baremetal.PowerState, boot, seq int64) (before baremetal.Node, changed bool, err error)
 

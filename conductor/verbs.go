@@ -1,0 +1,130 @@
+package conductor
+
+import (
+	"context"
+	"time"
+
+	"caddyshack/baremetal"
+	"caddyshack/drivers"
+)
+
+// verify talks to the hardware for the first time: enroll → manageable.
+func (w *work) verify(ctx context.Context) (bool, error) {
+	t, err := w.task(ctx)
+	if err != nil {
+		return true, err
+	}
+	state, err := w.readPower(ctx, t)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return true, err
+	case err != nil:
+		return false, w.fail(ctx, "Failed to get power state for node "+w.node.UUID+". Error: "+err.Error(), false)
+	}
+	return false, w.reach(ctx, baremetal.EventDone, func(n *baremetal.Node, _ time.Time) {
+		if state != baremetal.PowerUnknown {
+			n.PowerState = state
+		}
+	})
+}
+
+// readPower validates the power interface and reads the state.
+func (w *work) readPower(ctx context.Context, t *drivers.Task) (baremetal.PowerState, error) {
+	impl, err := drivers.As[drivers.Power](w.c.Registry, &w.node, "power", "power")
+	if err != nil {
+		return "", err
+	}
+	if err := impl.Validate(ctx, t); err != nil {
+		return "", err
+	}
+	pctx, cancel := context.WithTimeout(ctx, w.c.PowerTimeout)
+	defer cancel()
+	return impl.PowerState(pctx, t)
+}
+
+// adopt marks a running machine active without deploying.
+func (w *work) adopt(ctx context.Context) (bool, error) {
+	t, err := w.task(ctx)
+	if err != nil {
+		return true, err
+	}
+	state, err := w.readPower(ctx, t)
+	if err == nil {
+		var boot drivers.Validator
+		if boot, err = drivers.As[drivers.Validator](w.c.Registry, &w.node, "boot", "boot"); err == nil {
+			err = boot.Validate(ctx, t)
+		}
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return true, err
+	case err != nil:
+		return false, w.fail(ctx, "Error while attempting to adopt node "+w.node.UUID+": "+err.Error(), false)
+	}
+	return false, w.reach(ctx, baremetal.EventDone, func(n *baremetal.Node, _ time.Time) {
+		if state != baremetal.PowerUnknown {
+			n.PowerState = state
+		}
+	})
+}
+
+// inspect finds out what the machine is.
+func (w *work) inspect(ctx context.Context) (bool, error) {
+	return w.single(ctx, "Failed to inspect hardware", func(ctx context.Context, t *drivers.Task) (drivers.Result, error) {
+		impl, err := drivers.As[drivers.Inspect](w.c.Registry, &w.node, "inspect", "inspection")
+		if err != nil {
+			return drivers.Result{}, err
+		}
+		return impl.Inspect(ctx, t)
+	}, func(n *baremetal.Node, now time.Time) { n.InspectionFinishedAt = now })
+}
+
+// rescue boots the machine into its helper system.
+func (w *work) rescue(ctx context.Context) (bool, error) {
+	return w.single(ctx, "Failed to rescue", func(ctx context.Context, t *drivers.Task) (drivers.Result, error) {
+		impl, err := drivers.As[drivers.Rescue](w.c.Registry, &w.node, "rescue", "rescue")
+		if err != nil {
+			return drivers.Result{}, err
+		}
+		return impl.Rescue(ctx, t)
+	}, func(n *baremetal.Node, _ time.Time) { n.InstanceInfo = n.InstanceInfo.Without("rescue_password") })
+}
+
+// unrescue brings the machine back to its own system.
+func (w *work) unrescue(ctx context.Context) (bool, error) {
+	return w.single(ctx, "Failed to unrescue", func(ctx context.Context, t *drivers.Task) (drivers.Result, error) {
+		impl, err := drivers.As[drivers.Rescue](w.c.Registry, &w.node, "rescue", "rescue")
+		if err != nil {
+			return drivers.Result{}, err
+		}
+		return impl.Unrescue(ctx, t)
+	}, nil)
+}
+
+// single runs a verb that is one piece of work of one interface.
+func (w *work) single(ctx context.Context, failing string,
+	call func(ctx context.Context, t *drivers.Task) (drivers.Result, error), also func(n *baremetal.Node, now time.Time)) (bool, error) {
+	w.seenWake = w.node.Work.WakeAt
+	t, err := w.task(ctx)
+	if err != nil {
+		return true, err
+	}
+	result, err := call(ctx, t)
+	switch {
+	case err != nil && (ctx.Err() != nil || baremetal.IsKind(err, baremetal.ClaimLost)):
+		return true, err
+	case err != nil:
+		return false, w.fail(ctx, failing+": "+err.Error(), false)
+	case result.Wait != nil && result.Wait.Callback:
+		out, err := w.waitStep(ctx, stepList{failing: failing}, baremetal.Step{}, result.Wait)
+		return out == stepsGoOn, err
+	case result.Wait != nil:
+		return w.waitHere(ctx, failing, result.Wait)
+	}
+	if next, ok := w.node.ProvisionState.Next(baremetal.EventResume); ok {
+		if err := w.write(ctx, func(n *baremetal.Node, now time.Time) error { n.SetState(next, now); return nil }); err != nil {
+			return true, err
+		}
+	}
+	return false, w.reach(ctx, baremetal.EventDone, also)
+}
