@@ -1,0 +1,33 @@
+package fake
+
+import (
+	"context"
+	"net/http"
+
+	"caddyshack/baremetal"
+	"caddyshack/drivers"
+)
+
+// Vendor has the methods of Ironic's fake vendor interface.
+type Vendor struct{ drivers.NoOp }
+
+// VendorMethods lists them.
+func (Vendor) VendorMethods(*drivers.Task) map[string]drivers.VendorMethod {
+	post := []string{http.MethodPost}
+	return map[string]drivers.VendorMethod{
+		"first_method":              {HTTPMethods: post, Async: true, Description: "Test if the value of bar is baz", ExclusiveLock: true},
+		"second_method":             {HTTPMethods: post, Async: true, Description: "Test if the value of bar is kazoo", ExclusiveLock: true},
+		"third_method_sync":         {HTTPMethods: post, Description: "Test if the value of bar is meow", ExclusiveLock: true},
+		"fourth_method_shared_lock": {HTTPMethods: post, Async: true, Description: "Test if the value of bar is woof"},
+	}
+}
+
+// VendorCall tells whether the argument bar has the value the method tests for.
+func (Vendor) VendorCall(_ context.Context, _ *drivers.Task, method, _ string, args map[string]any) (any, error) {
+	bar, ok := args["bar"]
+	if !ok {
+		return nil, baremetal.Errorf(baremetal.Invalid, "Parameter 'bar' not passed to method '%s'.", method)
+	}
+	want := map[string]string{"first_method": "baz", "second_method": "kazoo", "third_method_sync": "meow", "fourth_method_shared_lock": "woof"}[method]
+	return bar == want, nil
+}
