@@ -1,0 +1,262 @@
+// Package nfsroot is the deploy interface nfs-root and the boot interface
+// rpi-netboot of the hardware type caddy: a node gets its own root file system
+// from an archive, served over NFS, and boot files served over TFTP.
+package nfsroot
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+
+	"caddyshack/baremetal"
+	"caddyshack/drivers"
+)
+
+// Driver implements drivers.Deploy.
+type Driver struct {
+	Boot BootService
+	// DefaultImage is used by a deploy without image_source; empty URL = none.
+	DefaultImage ImageSource
+	// Deployable refuses machines that cannot boot over the network (a caddy
+	// with a switch in it); nil accepts all.
+	Deployable func(n *baremetal.Node) error
+	// BootTimeout is how long a machine may take from power-on to its mounted
+	// root, 0 = 5 min.
+	BootTimeout time.Duration
+	// ImageTimeout is how long an image may take to be prepared, 0 = 15 min.
+	ImageTimeout time.Duration
+}
+
+// The deploy steps, in the order they run.
+const (
+	stepFetch   = "fetch_image"
+	stepCreate  = "create_root"
+	stepPublish = "publish"
+	stepBoot    = "wait_for_boot"
+	stepErase   = "remove_root"
+)
+
+// generationArg names one deploy, so that a repeated step knows its own result.
+const generationArg = "generation"
+
+// HoldsRoot is true: the machine lives on what TearDown removes.
+func (d *Driver) HoldsRoot() bool { return true }
+
+// Validate checks the machine, its port and the image without fetching it.
+func (d *Driver) Validate(ctx context.Context, t *drivers.Task) error {
+	if d.Deployable != nil {
+		if err := d.Deployable(&t.Node); err != nil {
+			return err
+		}
+	}
+	if _, err := d.publishRequest(t); err != nil {
+		return err
+	}
+	img, err := d.image(&t.Node)
+	if err != nil {
+		return err
+	}
+	return d.Boot.CheckImage(ctx, img)
+}
+
+// Steps lists the steps of a deploy, and the removal of left-overs in cleaning.
+func (d *Driver) Steps(_ context.Context, _ *drivers.Task, kind baremetal.StepKind) ([]baremetal.Step, error) {
+	switch kind {
+	case baremetal.DeployStep:
+		gen := map[string]any{generationArg: baremetal.NewUUID()}
+		return []baremetal.Step{
+			{Interface: "deploy", Name: stepFetch, Priority: 100, Local: true},
+			{Interface: "power", Name: drivers.PowerOffStep, Priority: 95},
+			{Interface: "deploy", Name: stepCreate, Priority: 90, Local: true, Args: gen},
+			{Interface: "deploy", Name: stepPublish, Priority: 80, Local: true},
+			{Interface: "power", Name: drivers.PowerOnStep, Priority: 70},
+			{Interface: "deploy", Name: stepBoot, Priority: 60, Local: true, Abortable: true},
+		}, nil
+	case baremetal.CleanStep:
+		return []baremetal.Step{{Interface: "deploy", Name: stepErase, Priority: 10, Local: true}}, nil
+	}
+	return nil, nil
+}
+
+// RunStep does one step; each comes to the same end however often it is run.
+func (d *Driver) RunStep(ctx context.Context, t *drivers.Task, _ baremetal.StepKind, step baremetal.Step) (drivers.Result, error) {
+	switch step.Name {
+	case stepFetch:
+		return d.fetch(ctx, t)
+	case stepCreate:
+		return d.create(ctx, t, step)
+	case stepPublish:
+		return d.publish(ctx, t)
+	case stepBoot:
+		return d.waitForBoot(ctx, t)
+	case stepErase:
+		return drivers.Done(), d.Boot.Remove(ctx, t.Node.UUID)
+	}
+	return drivers.Result{}, baremetal.Errorf(baremetal.Invalid, "deploy interface nfs-root has no step %q", step.Name)
+}
+
+// TearDown ends the export and deletes the root; the conductor has switched
+// the machine off.
+func (d *Driver) TearDown(ctx context.Context, t *drivers.Task) (drivers.Result, error) {
+	return drivers.Done(), d.Boot.Remove(ctx, t.Node.UUID)
+}
+
+func (d *Driver) fetch(ctx context.Context, t *drivers.Task) (drivers.Result, error) {
+	img, err := d.image(&t.Node)
+	if err != nil {
+		return drivers.Result{}, err
+	}
+	got, err := d.Boot.FetchImage(ctx, img)
+	if err != nil {
+		return drivers.Result{}, fmt.Errorf("fetching image %s: %w", img.URL, err)
+	}
+	if !got.Ready {
+		return drivers.WaitFor(d.imageWait(img, got)), nil
+	}
+	return drivers.Done(), nil
+}
+
+func (d *Driver) imageWait(img ImageSource, got Fetched) drivers.Wait {
+	within := d.ImageTimeout
+	if within == 0 {
+		within = 15 * time.Minute
+	}
+	return drivers.Wait{
+		Reason: fmt.Sprintf("image %s is being prepared: %s", img.URL, got.Progress),
+		Hint:   "Check that this machine has Go and can reach its module proxy, or set instance_info.image_source to an archive of your own.",
+		Within: within, Poll: 500 * time.Millisecond,
+	}
+}
+
+func (d *Driver) create(ctx context.Context, t *drivers.Task, step baremetal.Step) (drivers.Result, error) {
+	img, err := d.image(&t.Node)
+	if err != nil {
+		return drivers.Result{}, err
+	}
+	got, err := d.Boot.FetchImage(ctx, img) // it may have left the cache since
+	if err != nil {
+		return drivers.Result{}, fmt.Errorf("fetching image %s: %w", img.URL, err)
+	}
+	if !got.Ready {
+		return drivers.WaitFor(d.imageWait(img, got)), nil
+	}
+	gen, _ := step.Args[generationArg].(string)
+	err = d.Boot.CreateRoot(ctx, RootRequest{NodeID: t.Node.UUID, Generation: gen, Hostname: hostname(&t.Node), Image: img})
+	if err != nil {
+		return drivers.Result{}, fmt.Errorf("making the root: %w", err)
+	}
+	return drivers.Done(), nil
+}
+
+func (d *Driver) publish(ctx context.Context, t *drivers.Task) (drivers.Result, error) {
+	req, err := d.publishRequest(t)
+	if err != nil {
+		return drivers.Result{}, err
+	}
+	if err := d.Boot.Publish(ctx, req); err != nil {
+		return drivers.Result{}, fmt.Errorf("publishing the root: %w", err)
+	}
+	return drivers.Done(), d.Boot.ExpectBoot(ctx, t.Node.UUID)
+}
+
+func (d *Driver) waitForBoot(ctx context.Context, t *drivers.Task) (drivers.Result, error) {
+	s, err := d.Boot.BootStatus(ctx, t.Node.UUID)
+	if err != nil {
+		return drivers.Result{}, err
+	}
+	if s.Mounted {
+		return drivers.Done(), nil
+	}
+	within := d.BootTimeout
+	if within == 0 {
+		within = 5 * time.Minute
+	}
+	return drivers.WaitFor(drivers.Wait{
+		Reason: "the machine has not mounted its root yet",
+		Hint:   s.Summary, Within: within, Poll: 5 * time.Second, Callback: true,
+	}), nil
+}
+
+// image is what instance_info asks for, or the configured default.
+func (d *Driver) image(n *baremetal.Node) (ImageSource, error) {
+	info := n.InstanceInfo
+	img := ImageSource{
+		URL: info.Str("image_source"), ChecksumAlgo: info.Str("image_os_hash_algo"), Checksum: info.Str("image_os_hash_value")}
+	if img.Checksum == "" {
+		img.Checksum = info.Str("image_checksum")
+	}
+	if img.URL == "" {
+		img = d.DefaultImage
+	}
+	if img.URL == "" {
+		return img, baremetal.Errorf(baremetal.Invalid,
+			"Node %s has no image: set instance_info.image_source to a root file system archive (file://, http:// or https://), or configure default_image.", n.UUID)
+	}
+	return img, nil
+}
+
+var serial = regexp.MustCompile(`^[0-9a-f]{8}$`)
+
+// publishRequest gathers how the machine is known on the wire.
+func (d *Driver) publishRequest(t *drivers.Task) (PublishRequest, error) {
+	req := PublishRequest{NodeID: t.Node.UUID, KernelParams: t.Node.InstanceInfo.Str("kernel_append_params")}
+	for _, p := range t.Ports {
+		if !p.PXEEnabled {
+			continue
+		}
+		req.MAC = p.Address
+		addr := p.Extra.Str("ip_address")
+		if addr == "" {
+			return req, baremetal.Errorf(baremetal.Invalid,
+				"Port %s of node %s has no address: set extra.ip_address to the address that the machine gets.", p.UUID, t.Node.UUID)
+		}
+		a, err := netip.ParseAddr(addr)
+		if err != nil {
+			return req, baremetal.Errorf(baremetal.Invalid, "Port %s: extra.ip_address %q is not an IP address.", p.UUID, addr)
+		}
+		req.Client = a
+		break
+	}
+	if req.MAC == "" {
+		return req, baremetal.Errorf(baremetal.Invalid,
+			"Node %s has no port that boots: create one with the MAC of its Pi (openstack baremetal port create MAC --node %s).", t.Node.UUID, t.Node.UUID)
+	}
+	if s := t.Node.DriverInfo.Str("serial_number"); s != "" {
+		s = strings.ToLower(s)
+		s = s[max(0, len(s)-8):]
+		if !serial.MatchString(s) {
+			return req, baremetal.Errorf(baremetal.Invalid,
+				"driver_info.serial_number %q is not a Raspberry Pi serial number (8 or 16 hex digits).", t.Node.DriverInfo.Str("serial_number"))
+		}
+		req.Serial = s
+	}
+	return req, nil
+}
+
+// hostname is the node's name as a host is called, else its uuid's first part.
+func hostname(n *baremetal.Node) string {
+	name := strings.Map(func(r rune) rune {
+		if r == '_' || r == '~' {
+			return '-'
+		}
+		return r
+	}, n.Name)
+	name = strings.Trim(name, "-.")
+	if name == "" {
+		name = "node-" + strings.SplitN(n.UUID, "-", 2)[0]
+	}
+	return name
+}
+
+// Boot is the boot interface rpi-netboot: a node is bootable when it can be
+// told apart on the wire.
+type Boot struct{ Driver *Driver }
+
+// Validate checks the node's port.
+func (b Boot) Validate(_ context.Context, t *drivers.Task) error {
+	_, err := b.Driver.publishRequest(t)
+	return err
+}
