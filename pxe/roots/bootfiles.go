@@ -1,0 +1,208 @@
+package roots
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"caddyshack/baremetal"
+	"caddyshack/pxe/images"
+	"caddyshack/pxe/tftpd"
+)
+
+// Limits of the boot folder of a root, which its node may fill as it likes.
+const (
+	maxBootFiles = 4096
+	maxBootBytes = 1 << 30
+	maxBootDepth = 4
+)
+
+// bootFolders are where images keep firmware and kernel, best first.
+func bootFolders() []string { return []string{"boot/firmware", "boot"} }
+
+// kernelNames are what the firmware loads without being told, 64-bit first.
+func kernelNames() []string {
+	return []string{"kernel8.img", "kernel_2712.img", "kernel7l.img", "kernel7.img", "kernel.img"}
+}
+
+// bootSource finds the folder of the root that the node boots from, and its
+// config.txt.
+func bootSource(t Tree) (folder string, c firmwareConfig, err error) {
+	var looked []string
+	for _, folder := range bootFolders() {
+		data, _, _, err := readConfig(t, path.Join(folder, "config.txt"))
+		if err != nil {
+			return "", c, err
+		}
+		c := parseConfig(data)
+		names := slices.Concat(c.kernels, kernelNames())
+		for _, prefix := range c.prefixes {
+			for _, n := range names[:len(c.kernels)+len(kernelNames())] {
+				names = append(names, prefix+n)
+			}
+		}
+		for _, n := range names {
+			n = path.Join(folder, path.Clean("/" + n)[1:])
+			if fi, err := t.Stat(n); err == nil && fi.Mode().IsRegular() && fi.Size() > 0 {
+				return folder, c, nil
+			}
+		}
+		looked = append(looked, path.Join("/"+folder, kernelNames()[0]), path.Join("/"+folder, kernelNames()[1]))
+		for _, k := range c.kernels {
+			looked = append(looked, path.Join("/"+folder, k))
+		}
+	}
+	return "", c, baremetal.Errorf(baremetal.Invalid,
+		"the image has no kernel for a Raspberry Pi: looked for %s; use an image made for the Raspberry Pi, with firmware and kernel in /boot/firmware",
+		strings.Join(looked, ", "))
+}
+
+// bootFile is a file of the boot folder.
+type bootFile struct {
+	name string // below the folder
+	info fs.FileInfo
+}
+
+// bootFileList lists the regular files below folder. What is neither that nor a
+// folder, or has a name that no firmware asks for, is left out.
+func bootFileList(t Tree, folder string) ([]bootFile, error) {
+	var files []bootFile
+	var bytes int64
+	var walk func(dir string, depth int) error
+	walk = func(dir string, depth int) error {
+		list, err := t.ReadDir(path.Join(folder, dir))
+		if err != nil {
+			return err
+		}
+		for _, fi := range list {
+			name := path.Join(dir, fi.Name())
+			if clean, err := tftpd.CleanName(name); err != nil || clean != name || strings.HasPrefix(fi.Name(), ".") {
+				continue
+			}
+			switch {
+			case fi.IsDir() && depth < maxBootDepth:
+				if err := walk(name, depth+1); err != nil {
+					return err
+				}
+			case fi.Mode().IsRegular():
+				files = append(files, bootFile{name, fi})
+				bytes += fi.Size()
+				if len(files) > maxBootFiles || bytes > maxBootBytes {
+					return fmt.Errorf("%w: /%s holds more than %d files or %d MiB; move what is not for the firmware elsewhere",
+						images.ErrLimit, folder, maxBootFiles, maxBootBytes>>20)
+				}
+			}
+		}
+		return nil
+	}
+	return files, walk(".", 1)
+}
+
+// collectBoot brings the copies of the node's boot files up to date with its
+// root and returns what TFTP is to serve. Copies, since the node may change its
+// files while its firmware reads them, and since trees need not keep them as
+// files. Only what changed is copied.
+func (m *Manager) collectBoot(ctx context.Context, s BootSpec) (map[string]tftpd.Content, error) {
+	dir := m.nodeDir(s.NodeID)
+	tree, err := m.cfg.Trees.Open(filepath.Join(dir, rootDir, rootTree))
+	if err != nil {
+		return nil, err
+	}
+	defer tree.Close() //nolint:errcheck // nothing was written
+	folder, config, err := bootSource(tree)
+	if err != nil {
+		return nil, err
+	}
+	files, err := bootFileList(tree, folder)
+	if err != nil {
+		return nil, fmt.Errorf("reading the boot files: %w", err)
+	}
+	to := filepath.Join(dir, bootDir)
+	if err := m.step("copy boot files"); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(to, 0o750); err != nil {
+		return nil, err
+	}
+	target, err := os.OpenRoot(to)
+	if err != nil {
+		return nil, err
+	}
+	defer target.Close() //nolint:errcheck // a folder
+	contents := map[string]tftpd.Content{"config.txt": {Data: configTxt(config, s)}}
+	for _, prefix := range append(config.prefixes, "") {
+		if name, err := tftpd.CleanName(prefix + "cmdline.txt"); err == nil {
+			contents[name] = tftpd.Content{Data: s.cmdline()}
+		}
+	}
+	for _, f := range files {
+		if _, made := contents[f.name]; made {
+			continue
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err := m.copyBoot(tree, path.Join(folder, f.name), target, f); err != nil {
+			return nil, noSpace(fmt.Errorf("copying the boot file %q: %w", f.name, err), m.cfg.Dir)
+		}
+		contents[f.name] = tftpd.Content{Path: path.Join(nodesDir, s.NodeID, bootDir, f.name)}
+	}
+	return contents, prune(to, contents)
+}
+
+// copyBoot copies one file unless its copy has the same size and time.
+func (m *Manager) copyBoot(t Tree, from string, target *os.Root, f bootFile) error {
+	if fi, err := target.Lstat(f.name); err == nil && fi.Mode().IsRegular() &&
+		fi.Size() == f.info.Size() && fi.ModTime().Equal(f.info.ModTime()) {
+		return nil
+	}
+	if err := m.step("copy " + f.name); err != nil {
+		return err
+	}
+	if err := target.MkdirAll(path.Dir(f.name), 0o750); err != nil {
+		return err
+	}
+	in, err := t.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close() //nolint:errcheck // read only
+	part := path.Join(path.Dir(f.name), ".part")
+	out, err := target.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
+	if err != nil {
+		return err
+	}
+	// A file that grows meanwhile is cut; the next time copies it again.
+	_, err = io.Copy(out, io.LimitReader(in, f.info.Size()))
+	if err := errors.Join(err, out.Sync(), out.Close()); err != nil {
+		return err
+	}
+	if err := target.Chtimes(part, f.info.ModTime(), f.info.ModTime()); err != nil {
+		return err
+	}
+	return target.Rename(part, f.name)
+}
+
+// prune deletes copies of files that the root has no more.
+func prune(dir string, keep map[string]tftpd.Content) error {
+	return filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, p)
+		if err != nil {
+			return err
+		}
+		if keep[filepath.ToSlash(name)].Path != "" {
+			return nil
+		}
+		return os.Remove(p)
+	})
+}

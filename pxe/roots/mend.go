@@ -1,0 +1,183 @@
+package roots
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+)
+
+// maxConfig bounds the configuration files that are read from a root, in bytes.
+const maxConfig = 1 << 20
+
+// mend makes the root of an image the root of one node: its own name, no
+// identity that it would share with the other nodes of the image, and no mounts
+// of a card that is not there.
+func mend(t Tree, hostname string) error {
+	steps := []struct {
+		what string
+		do   func() error
+	}{
+		{"host name", func() error { return mendHostname(t, hostname) }},
+		{"hosts", func() error { return mendHosts(t, hostname) }},
+		{"fstab", func() error { return mendFstab(t) }},
+		{"machine id", func() error { return mendMachineID(t) }},
+		{"ssh host keys", func() error { return mendHostKeys(t) }},
+	}
+	for _, s := range steps {
+		if err := s.do(); err != nil {
+			return fmt.Errorf("adapting the %s of the root: %w", s.what, err)
+		}
+	}
+	return nil
+}
+
+// readConfig returns the content of a regular file; exists is false if there is
+// none of that name (a link that leads elsewhere is none).
+func readConfig(t Tree, name string) (data []byte, mode fs.FileMode, exists bool, err error) {
+	fi, err := t.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !fi.Mode().IsRegular() {
+		return nil, 0, false, nil
+	}
+	if err != nil {
+		return nil, 0, false, err
+	}
+	if fi.Size() > maxConfig {
+		return nil, 0, false, fmt.Errorf("%q has %d bytes, at most %d are read", name, fi.Size(), maxConfig)
+	}
+	r, err := t.Open(name)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	defer r.Close() //nolint:errcheck // read only
+	data, err = io.ReadAll(io.LimitReader(r, maxConfig))
+	return data, fi.Mode().Perm(), true, err
+}
+
+// hasFolder tells whether name is a folder of the root.
+func hasFolder(t Tree, name string) bool {
+	fi, err := t.Stat(name)
+	return err == nil && fi.IsDir()
+}
+
+func mendHostname(t Tree, hostname string) error {
+	if hostname == "" || !hasFolder(t, "etc") {
+		return nil
+	}
+	return t.WriteFile("etc/hostname", []byte(hostname+"\n"), 0o644)
+}
+
+// mendHosts makes the node know its own name, as Debian does: at 127.0.1.1.
+func mendHosts(t Tree, hostname string) error {
+	if hostname == "" || !hasFolder(t, "etc") {
+		return nil
+	}
+	data, _, exists, err := readConfig(t, "etc/hosts")
+	if err != nil {
+		return err
+	}
+	if !exists {
+		data = []byte("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
+	}
+	var out bytes.Buffer
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Fields(line); len(f) > 0 && f[0] == "127.0.1.1" {
+			continue
+		}
+		out.WriteString(line)
+	}
+	if b := out.Bytes(); len(b) > 0 && b[len(b)-1] != '\n' {
+		out.WriteByte('\n')
+	}
+	names := hostname
+	if short, _, ok := strings.Cut(hostname, "."); ok {
+		names += " " + short
+	}
+	fmt.Fprintf(&out, "127.0.1.1\t%s\n", names)
+	return t.WriteFile("etc/hosts", out.Bytes(), 0o644)
+}
+
+// mendFstab takes out what the image mounted from its card: the root, the boot
+// partition and swap. The node's root is on the network, and booting would wait
+// for devices that never come.
+func mendFstab(t Tree) error {
+	data, mode, exists, err := readConfig(t, "etc/fstab")
+	if err != nil || !exists {
+		return err
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(data)) {
+		if onCard(line) {
+			out.WriteString("# not on this node: ")
+		}
+		out.WriteString(line)
+	}
+	if out.Len() == len(data) {
+		return nil
+	}
+	return t.WriteFile("etc/fstab", []byte(out.String()), mode)
+}
+
+// onCard tells whether a line of fstab(5) mounts something of a card.
+func onCard(line string) bool {
+	f := strings.Fields(line)
+	if len(f) < 3 || strings.HasPrefix(f[0], "#") {
+		return false
+	}
+	device, point, kind := f[0], path.Clean(f[1]), f[2]
+	if kind == "swap" || point == "/" || point == "/boot" || strings.HasPrefix(point, "/boot/") {
+		return true
+	}
+	return strings.HasPrefix(device, "/dev/mmcblk")
+}
+
+// mendMachineID empties the machine id, so that systemd makes a new one. It is
+// not removed: an empty file means "not a first boot of a new installation".
+func mendMachineID(t Tree) error {
+	for _, name := range []string{"etc/machine-id", "var/lib/dbus/machine-id"} {
+		_, mode, exists, err := readConfig(t, name)
+		if err != nil {
+			return err
+		}
+		if !exists {
+			continue
+		}
+		if name == "etc/machine-id" {
+			err = t.WriteFile(name, nil, mode)
+		} else {
+			err = t.Remove(name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mendHostKeys removes the ssh host keys: nodes of one image must not share
+// them. Systems make new ones when they find none.
+func mendHostKeys(t Tree) error {
+	for _, dir := range []string{"etc/ssh", "etc/dropbear"} {
+		list, err := t.ReadDir(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, fi := range list {
+			n := fi.Name()
+			key := strings.HasPrefix(n, "ssh_host_") && strings.Contains(n, "_key") || strings.HasPrefix(n, "dropbear_") && strings.HasSuffix(n, "_host_key")
+			if !key || fi.IsDir() {
+				continue
+			}
+			if err := t.Remove(path.Join(dir, n)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
