@@ -1,0 +1,288 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"caddyshack/baremetal"
+)
+
+var (
+	selectNode = "SELECT " + strings.Join(nodeColumns[:], ", ") + " FROM nodes"
+	insertNode = "INSERT INTO nodes (" + strings.Join(nodeColumns[:], ", ") + ") VALUES (" + placeholders(1, nodeColumnCount) + ")"
+)
+
+// placeholders is "$from, …" for count arguments.
+func placeholders(from, count int) string {
+	var b strings.Builder
+	for i := range count {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "$%d", from+i)
+	}
+	return b.String()
+}
+
+// byIdent is the condition that finds a row by uuid or name.
+func byIdent(ident string) string {
+	if baremetal.IsUUID(ident) {
+		return " WHERE uuid = $1"
+	}
+	return " WHERE name = $1 AND name <> ''"
+}
+
+func noNode(ident string) error {
+	return baremetal.Errorf(baremetal.NotFound, "Node %s could not be found.", ident)
+}
+
+// Node returns the node with that uuid or name.
+func (s *Store) Node(ctx context.Context, ident string) (baremetal.Node, error) {
+	n, err := oneNode(ctx, s.read, ident, selectNode+byIdent(ident), ident)
+	return n, s.fault(err)
+}
+
+func oneNode(ctx context.Context, q querier, ident, query string, args ...any) (n baremetal.Node, err error) {
+	row := newNodeRow()
+	found, err := queryRow(ctx, q, row.dest[:], query, args...)
+	if err != nil {
+		return n, err
+	}
+	if !found {
+		return n, noNode(ident)
+	}
+	err = row.node(&n)
+	return n, err
+}
+
+// lockNode reads a node for a change: nobody else changes it until the transaction ends.
+func (s *Store) lockNode(ctx context.Context, tx *tx, ident string) (baremetal.Node, error) {
+	return oneNode(ctx, tx, ident, selectNode+byIdent(ident)+s.engine.rowLock(), ident)
+}
+
+// CreateNode stores a new node and sets its ID, CreatedAt and Work.Version.
+// A uuid, name or instance that another node has is kind Conflict.
+func (s *Store) CreateNode(ctx context.Context, n *baremetal.Node) error {
+	now, err := s.stamp(ctx)
+	if err != nil {
+		return err
+	}
+	made := *n
+	err = s.write(ctx, func(ctx context.Context, tx *tx) error {
+		made = *n
+		made.CreatedAt, made.Work.Version = now, 1
+		if err := s.checkChassis(ctx, tx, made.ChassisUUID); err != nil {
+			return err
+		}
+		var err error
+		if made.ID, err = nextID(ctx, tx, "nodes"); err != nil {
+			return err
+		}
+		args, err := nodeArgs(&made)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.exec(ctx, insertNode, args[:]...); err != nil {
+			return s.nodeConflict(err, &made)
+		}
+		if !made.Work.WakeAt.IsZero() {
+			tx.wakes = append(tx.wakes, made.UUID)
+		}
+		return nil
+	})
+	if err == nil {
+		*n = made
+	}
+	return err
+}
+
+// nextID counts rows of a table in the order in which their transactions commit.
+func nextID(ctx context.Context, tx *tx, table string) (id int64, err error) {
+	found, err := queryRow(ctx, tx, []any{&id}, "UPDATE counters SET value = value + 1 WHERE name = $1 RETURNING value", table)
+	if err == nil && !found {
+		err = fmt.Errorf("no counter for %s", table)
+	}
+	return id, err
+}
+
+// stamp is the time for CreatedAt, UpdatedAt and history (see the package's text).
+func (s *Store) stamp(ctx context.Context) (time.Time, error) {
+	if s.clock.ask == nil {
+		return time.Now().UTC().Truncate(time.Microsecond), nil
+	}
+	now, err := s.clock.now(ctx)
+	return now.Truncate(time.Microsecond), s.fault(err)
+}
+
+func (s *Store) nodeConflict(err error, n *baremetal.Node) error {
+	switch s.engine.duplicate(err) {
+	case "nodes.uuid":
+		return baremetal.Errorf(baremetal.Conflict, "A node with UUID %s already exists.", n.UUID)
+	case "nodes.name":
+		return baremetal.Errorf(baremetal.Conflict, "A node with name %s already exists.", n.Name)
+	case "nodes.instance_uuid":
+		return baremetal.Errorf(baremetal.Conflict, "Instance %s is already associated with a node, it cannot be associated with this other node %s",
+			n.InstanceUUID, n.UUID)
+	}
+	return err
+}
+
+// UpdateNode reads the node, applies change and writes what has changed, in
+// one transaction. An error of change is returned as it is and nothing is
+// written; nor is anything if nothing has changed. ID, UUID, CreatedAt and
+// Version are not change's to set.
+func (s *Store) UpdateNode(ctx context.Context, ident string, change func(*baremetal.Node) error) (baremetal.Node, error) {
+	return s.updateNode(ctx, ident, change)
+}
+
+// UpdateClaimed is UpdateNode under a claim: kind ClaimLost, and nothing
+// written, if the row's epoch is another or nobody holds the claim.
+func (s *Store) UpdateClaimed(ctx context.Context, uuid string, epoch int64, change func(*baremetal.Node) error) (baremetal.Node, error) {
+	return s.updateNode(ctx, uuid, func(n *baremetal.Node) error {
+		if n.Work.ClaimEpoch != epoch || n.Work.ClaimOwner == "" {
+			return baremetal.Errorf(baremetal.ClaimLost, "the claim %d on node %s is lost: the row is at claim %d", epoch, uuid, n.Work.ClaimEpoch)
+		}
+		return change(n)
+	})
+}
+
+func (s *Store) updateNode(ctx context.Context, ident string, change func(*baremetal.Node) error) (n baremetal.Node, err error) {
+	now, err := s.stamp(ctx)
+	if err != nil {
+		return n, err
+	}
+	err = s.write(ctx, func(ctx context.Context, tx *tx) error {
+		var err error
+		if n, err = s.lockNode(ctx, tx, ident); err != nil {
+			return err
+		}
+		return s.changeNode(ctx, tx, &n, now, change)
+	})
+	if err != nil {
+		return baremetal.Node{}, err
+	}
+	return n, nil
+}
+
+// changeNode applies change to a locked row and writes the columns that differ.
+func (s *Store) changeNode(ctx context.Context, tx *tx, n *baremetal.Node, now time.Time, change func(*baremetal.Node) error) error {
+	before := *n
+	old, err := nodeArgs(n)
+	if err != nil {
+		return err
+	}
+	if err := change(n); err != nil {
+		return err
+	}
+	n.ID, n.UUID, n.CreatedAt, n.Work.Version = before.ID, before.UUID, before.CreatedAt, before.Work.Version
+	args, err := nodeArgs(n)
+	if err != nil {
+		return err
+	}
+	changed, shown := false, false
+	for i := range args {
+		if args[i] != old[i] {
+			changed = true
+			shown = shown || (i < versionColumn && i != powerStateColumn)
+		}
+	}
+	if !changed {
+		return nil
+	}
+	if shown {
+		n.UpdatedAt = now
+		args[updatedAtColumn] = micros(now)
+	}
+	n.Work.Version++
+	args[versionColumn] = n.Work.Version
+	if before.ChassisUUID != n.ChassisUUID {
+		if err := s.checkChassis(ctx, tx, n.ChassisUUID); err != nil {
+			return err
+		}
+	}
+	if err := writeColumns(ctx, tx, n.ID, &old, &args); err != nil {
+		return s.nodeConflict(err, n)
+	}
+	if givesWork(&before, n) {
+		tx.wakes = append(tx.wakes, n.UUID)
+	}
+	return nil
+}
+
+// writeColumns updates only what differs, so that no index is touched in vain.
+func writeColumns(ctx context.Context, tx *tx, id int64, old, args *[nodeColumnCount]any) error {
+	var set strings.Builder
+	values := make([]any, 0, 16)
+	values = append(values, id)
+	set.WriteString("UPDATE nodes SET ")
+	for i, column := range nodeColumns {
+		if args[i] == old[i] {
+			continue
+		}
+		if len(values) > 1 {
+			set.WriteString(", ")
+		}
+		values = append(values, args[i])
+		fmt.Fprintf(&set, "%s = $%d", column, len(values))
+	}
+	set.WriteString(" WHERE id = $1")
+	_, err := tx.exec(ctx, set.String(), values...)
+	return err
+}
+
+// givesWork tells whether a change gave conductors something to do or to look at.
+func givesWork(before, after *baremetal.Node) bool {
+	if after.Work.WakeAt.IsZero() {
+		return false
+	}
+	if after.Work.ClaimEpoch != before.Work.ClaimEpoch && after.Work.ClaimOwner != "" {
+		return false // claimed in the same breath: the claimant knows
+	}
+	freed := before.Work.ClaimOwner != "" && after.Work.ClaimOwner == ""
+	return freed || !after.Work.WakeAt.Equal(before.Work.WakeAt)
+}
+
+// DeleteNode deletes the node with its ports and history, after check accepted it.
+func (s *Store) DeleteNode(ctx context.Context, ident string, check func(*baremetal.Node) error) error {
+	return s.write(ctx, func(ctx context.Context, tx *tx) error {
+		n, err := s.lockNode(ctx, tx, ident)
+		if err != nil {
+			return err
+		}
+		if err := check(&n); err != nil {
+			return err
+		}
+		_, err = tx.exec(ctx, "DELETE FROM nodes WHERE id = $1", n.ID)
+		return err
+	})
+}
+
+// Nodes calls each for every node of the query, in order, while the list is
+// being read: the node is only valid during the call, and each must not call
+// the store. Limit 0 is no limit. An error of each ends the list and is
+// returned as it is.
+func (s *Store) Nodes(ctx context.Context, q baremetal.NodeQuery, each func(*baremetal.Node) error) (err error) {
+	sel, err := s.nodeSelection(ctx, q)
+	if err != nil {
+		return err
+	}
+	rows, err := s.read.query(ctx, selectNode+sel.text(), sel.args...)
+	if err != nil {
+		return s.fault(err)
+	}
+	defer func() { err = errors.Join(err, s.fault(rows.Close())) }()
+	var n baremetal.Node
+	row := newNodeRow()
+	for rows.Next() {
+		if err := row.scan(rows, &n); err != nil {
+			return s.fault(err)
+		}
+		if err := each(&n); err != nil {
+			return err
+		}
+	}
+	return s.fault(rows.Err())
+}

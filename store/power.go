@@ -1,0 +1,80 @@
+package store
+
+import (
+	"context"
+	"sync"
+
+	"caddyshack/baremetal"
+)
+
+// observations remembers the newest report of each device, so that reports
+// that change nothing need no write: a quiet chassis writes nothing.
+type observations struct {
+	mu     sync.Mutex
+	newest map[string]report
+}
+
+type report struct{ boot, seq int64 }
+
+func (r report) before(o report) bool {
+	return r.boot < o.boot || (r.boot == o.boot && r.seq < o.seq)
+}
+
+func newObservations() *observations { return &observations{newest: map[string]report{}} }
+
+func (o *observations) get(key string) report {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.newest[key]
+}
+
+func (o *observations) put(key string, r report) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.newest[key].before(r) {
+		o.newest[key] = r
+	}
+}
+
+// ObservePower records what the device with that hardware key says of its
+// power, unless an equal or later report (boot, seq) was recorded or a
+// target_power_state is set. It returns the node as it was before and whether
+// power_state changed. Of several nodes with the key the oldest is meant.
+func (s *Store) ObservePower(ctx context.Context, key string, state baremetal.PowerState, boot, seq int64) (before baremetal.Node, changed bool, err error) {
+	const byKey = " WHERE hardware_key = $1 AND hardware_key <> '' ORDER BY id LIMIT 1"
+	now := report{boot, seq}
+	stale := func(n *baremetal.Node) bool {
+		recorded := report{n.Work.ObservedBoot, n.Work.ObservedSeq}
+		return !recorded.before(now) || !s.seen.get(key).before(now) || n.TargetPowerState != ""
+	}
+	before, err = oneNode(ctx, s.read, key, selectNode+byKey, key)
+	if err != nil || stale(&before) {
+		return before, false, s.fault(err)
+	}
+	if before.PowerState == state {
+		s.seen.put(key, now)
+		return before, false, nil
+	}
+	stamp, err := s.stamp(ctx)
+	if err != nil {
+		return before, false, err
+	}
+	err = s.write(ctx, func(ctx context.Context, tx *tx) error {
+		changed = false
+		var err error
+		if before, err = oneNode(ctx, tx, key, selectNode+byKey+s.engine.rowLock(), key); err != nil || stale(&before) {
+			return err
+		}
+		n := before
+		changed = n.PowerState != state
+		return s.changeNode(ctx, tx, &n, stamp, func(n *baremetal.Node) error {
+			n.PowerState, n.Work.ObservedBoot, n.Work.ObservedSeq = state, boot, seq
+			return nil
+		})
+	})
+	if err != nil {
+		return before, false, err
+	}
+	s.seen.put(key, now)
+	return before, changed, nil
+}
