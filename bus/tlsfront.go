@@ -1,0 +1,122 @@
+package bus
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// maxRecord is the longest TLS record sent. A unit's TLS library has a receive
+// buffer of this size, and crypto/tls knows no fragment length negotiation; one
+// Write of at most this size is one record.
+const maxRecord = 512
+
+const (
+	tlsHandshake = 15 * time.Second // an ESP8266 needs several seconds
+	tlsDial      = 5 * time.Second
+	// A connection without a byte in either direction for this long is dead: it
+	// is several times the contract's keepalive.
+	tlsIdle  = 5 * time.Minute
+	tlsFlush = 10 * time.Second
+)
+
+// tlsFront takes TLS connections and hands their content to the plain listener.
+type tlsFront struct {
+	listener net.Listener
+	backend  string
+	log      *slog.Logger
+	ctx      context.Context
+	cancel   context.CancelFunc
+	work     sync.WaitGroup
+}
+
+func startTLSFront(listen string, cfg *tls.Config, backend string, log *slog.Logger) (*tlsFront, error) {
+	if cfg == nil || (len(cfg.Certificates) == 0 && cfg.GetCertificate == nil) {
+		return nil, errNoCertificate
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	f := &tlsFront{listener: l, backend: backend, log: log, ctx: ctx, cancel: cancel}
+	f.work.Go(func() { f.accept(cfg) })
+	return f, nil
+}
+
+func (f *tlsFront) close() {
+	f.cancel()
+	_ = f.listener.Close()
+	f.work.Wait()
+}
+
+func (f *tlsFront) accept(cfg *tls.Config) {
+	for {
+		conn, err := f.listener.Accept()
+		if f.ctx.Err() != nil {
+			if err == nil {
+				_ = conn.Close()
+			}
+			return
+		}
+		if err != nil {
+			// Out of file descriptors, most likely: others may end soon.
+			f.log.Warn("accepting an MQTT connection over TLS", "error", err)
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-f.ctx.Done():
+			}
+			continue
+		}
+		f.work.Go(func() { f.serve(tls.Server(conn, cfg)) })
+	}
+}
+
+func (f *tlsFront) serve(front *tls.Conn) {
+	defer front.Close()
+	hs, cancel := context.WithTimeout(f.ctx, tlsHandshake)
+	err := front.HandshakeContext(hs)
+	cancel()
+	if err != nil {
+		f.log.Debug("MQTT over TLS: handshake", "peer", front.RemoteAddr(), "error", err)
+		return
+	}
+	back, err := (&net.Dialer{Timeout: tlsDial}).DialContext(f.ctx, "tcp", f.backend)
+	if err != nil {
+		f.log.Warn("MQTT over TLS: reaching the broker", "error", err)
+		return
+	}
+	defer back.Close()
+	// Either side's end, or the front's, ends both.
+	shut := func() { _, _ = front.Close(), back.Close() }
+	stop := context.AfterFunc(f.ctx, shut)
+	defer stop()
+	var up sync.WaitGroup
+	up.Go(func() { defer shut(); relay(back, front, 4096) })
+	relay(front, back, maxRecord)
+	shut()
+	up.Wait()
+}
+
+// relay copies in pieces of at most size bytes.
+func relay(to, from net.Conn, size int) {
+	buf := make([]byte, size)
+	for {
+		_ = from.SetReadDeadline(time.Now().Add(tlsIdle))
+		n, err := from.Read(buf)
+		if n > 0 {
+			_ = to.SetWriteDeadline(time.Now().Add(tlsFlush))
+			if _, werr := io.Writer(to).Write(buf[:n]); werr != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
