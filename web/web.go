@@ -3,7 +3,10 @@
 package web
 
 import (
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
+	"fmt"
 	"io/fs"
 )
 
@@ -19,4 +22,22 @@ func Dist() fs.FS {
 		panic(err)
 	}
 	return sub
+}
+
+// Version changes whenever a file of Dist does.
+func Version() string {
+	sum := sha256.New()
+	err := fs.WalkDir(dist, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := dist.ReadFile(name)
+		_, _ = fmt.Fprintf(sum, "%q %d\n%s", name, len(text), text)
+		return err
+	})
+	if err != nil {
+		// The files are part of the program.
+		panic(err)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:16])
 }

@@ -33,6 +33,16 @@ func None(hardwareType string) drivers.Absent {
 	return drivers.Absent{Driver: hardwareType, What: "console"}
 }
 
+// Interfaces are the console interfaces of a hardware type with their names.
+// Its default is "serial-shellinabox".
+func Interfaces(c Consoles, hardwareType string) map[string]any {
+	return map[string]any{
+		"serial-shellinabox": Shellinabox(c),
+		"serial-socat":       Socat(c),
+		"no-console":         None(hardwareType),
+	}
+}
+
 // Properties describes the keys of driver_info that consoles read.
 func Properties() map[string]string {
 	return map[string]string{

@@ -45,7 +45,12 @@ func (s *Service) pageURL(nodeID string, t token) string {
 
 func (s *Service) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /assets/", http.StripPrefix("/assets/", http.FileServerFS(assets{web.Dist()})))
+	files := http.StripPrefix("/assets/", http.FileServerFS(assets{web.Dist()}))
+	etag := `"` + web.Version() + `"`
+	mux.HandleFunc("GET /assets/", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", etag)
+		files.ServeHTTP(w, r)
+	})
 	// The page is the same for every node, known or not, and holds nothing
 	// worth protecting.
 	mux.HandleFunc("GET /console/{node}/{$}", func(w http.ResponseWriter, r *http.Request) {
