@@ -135,6 +135,9 @@ func (w *work) switchPower(ctx context.Context, t *drivers.Task, target baremeta
 // written down with history, and not undone.
 func (c *Conductor) Observe(ctx context.Context, o drivers.Observation) error {
 	before, changed, err := c.Store.ObservePower(ctx, o.Key, o.Power, o.Boot, o.Seq)
+	if baremetal.IsKind(err, baremetal.NotFound) {
+		return nil // a slot that is no node yet
+	}
 	if err != nil || !changed {
 		return err
 	}

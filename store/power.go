@@ -37,15 +37,15 @@ func (o *observations) put(key string, r report) {
 }
 
 // ObservePower records what the device with that hardware key says of its
-// power, unless an equal or later report (boot, seq) was recorded or a
-// target_power_state is set. It returns the node as it was before and whether
+// power, unless a later report (boot, seq) was recorded or a target_power_state
+// is set. An equal one is applied: it is the same report again, or "offline" after it. It returns the node as it was before and whether
 // power_state changed. Of several nodes with the key the oldest is meant.
 func (s *Store) ObservePower(ctx context.Context, key string, state baremetal.PowerState, boot, seq int64) (before baremetal.Node, changed bool, err error) {
 	const byKey = " WHERE hardware_key = $1 AND hardware_key <> '' ORDER BY id LIMIT 1"
 	now := report{boot, seq}
 	stale := func(n *baremetal.Node) bool {
 		recorded := report{n.Work.ObservedBoot, n.Work.ObservedSeq}
-		return !recorded.before(now) || !s.seen.get(key).before(now) || n.TargetPowerState != ""
+		return now.before(recorded) || now.before(s.seen.get(key)) || n.TargetPowerState != ""
 	}
 	before, err = oneNode(ctx, s.read, key, selectNode+byKey, key)
 	if err != nil || stale(&before) {
