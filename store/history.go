@@ -69,12 +69,10 @@ func (s *Store) AppendHistory(ctx context.Context, e *baremetal.HistoryEntry) er
 func (s *Store) History(ctx context.Context, q baremetal.HistoryQuery) ([]baremetal.HistoryEntry, error) {
 	sel := &selection{}
 	sel.and("node_uuid = %s", q.NodeUUID)
-	pages := paging{table: "history", id: "seq", mark: "uuid", missing: noHistory,
+	pages := paging{table: "history", id: "seq", mark: "uuid", missing: noHistory, within: "node_uuid", value: q.NodeUUID,
 		sortable: map[string]string{"id": "seq", "uuid": "uuid", "created_at": "created_at", "severity": "severity", "event_type": "event_type",
 			"event": "event", "conductor": "conductor", "user": "user_name", "state": "state",
 			"target_provision_state": "target_provision_state", "duration_seconds": "duration_seconds"}}
-	// The marker is looked for within the node.
-	pages.table = "(SELECT * FROM history WHERE node_uuid = " + sel.arg(q.NodeUUID) + ") AS mine"
 	if err := sel.page(ctx, s.read, pages, q.Page); err != nil {
 		return nil, s.fault(err)
 	}

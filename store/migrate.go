@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 
 	"caddyshack/baremetal"
 )
@@ -45,13 +44,13 @@ func migrations(adapt func(text string) string) ([]*goose.Migration, error) {
 	return all, nil
 }
 
-func migrator(dialect goose.Dialect, db *sql.DB, adapt func(string) string, more ...goose.ProviderOption) (*goose.Provider, error) {
+func migrator(dialect goose.Dialect, db *sql.DB, adapt func(string) string) (*goose.Provider, error) {
 	all, err := migrations(adapt)
 	if err != nil {
 		return nil, err
 	}
-	options := append(more, goose.WithGoMigrations(all...), goose.WithDisableGlobalRegistry(true), goose.WithSlog(slog.New(slog.DiscardHandler)))
-	return goose.NewProvider(dialect, db, nil, options...)
+	return goose.NewProvider(dialect, db, nil, goose.WithGoMigrations(all...), goose.WithDisableGlobalRegistry(true),
+		goose.WithSlog(slog.New(slog.DiscardHandler)))
 }
 
 // migrateSQLite keeps a copy of a file before it changes its schema.
@@ -74,14 +73,26 @@ func migrateSQLite(ctx context.Context, db *sql.DB, path string, log *slog.Logge
 	return up(ctx, p)
 }
 
-// migratePostgres lets only one process migrate at a time.
-func migratePostgres(ctx context.Context, db *sql.DB) error {
-	locker, err := lock.NewPostgresSessionLocker()
+// migrationLock is the key of the advisory lock that lets one process at a time
+// migrate a PostgreSQL database.
+const migrationLock = 0x63616464 // "cadd"
+
+func migratePostgres(ctx context.Context, db *sql.DB) (err error) {
+	holder, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	adapt := func(text string) string { return strings.ReplaceAll(text, " TEXT ", ` TEXT COLLATE "C" `) }
-	p, err := migrator(goose.DialectPostgres, db, adapt, goose.WithSessionLocker(locker))
+	defer func() { err = errors.Join(err, holder.Close()) }()
+	if _, err := holder.ExecContext(ctx, "SELECT pg_advisory_lock($1)", migrationLock); err != nil {
+		return err
+	}
+	defer func() {
+		_, unlockErr := holder.ExecContext(ctx, "SELECT pg_advisory_unlock($1)", migrationLock)
+		err = errors.Join(err, unlockErr)
+	}()
+	p, err := migrator(goose.DialectPostgres, db, func(text string) string {
+		return strings.ReplaceAll(text, " TEXT ", ` TEXT COLLATE "C" `)
+	})
 	if err != nil {
 		return err
 	}

@@ -93,6 +93,8 @@ type paging struct {
 	// sortable maps a sort key to its column.
 	sortable map[string]string
 	missing  func(marker string) error
+	// within and value, if set, say among which rows the marker is looked for.
+	within, value string
 }
 
 // page adds order, marker and limit. A page goes on after the marker by
@@ -111,8 +113,11 @@ func (s *selection) page(ctx context.Context, q querier, p paging, want baremeta
 	}
 	if want.Marker != "" {
 		var value, id any
-		found, err := queryRow(ctx, q, []any{&value, &id},
-			"SELECT "+column+", "+p.id+" FROM "+p.table+" WHERE "+p.mark+" = $1", want.Marker)
+		query, args := "SELECT "+column+", "+p.id+" FROM "+p.table+" WHERE "+p.mark+" = $1", []any{want.Marker}
+		if p.within != "" {
+			query, args = query+" AND "+p.within+" = $2", append(args, p.value)
+		}
+		found, err := queryRow(ctx, q, []any{&value, &id}, query, args...)
 		if err != nil {
 			return err
 		}

@@ -66,7 +66,8 @@ func openSQLite(ctx context.Context, s *Store) (err error) {
 	if err != nil {
 		return err
 	}
-	if e.reads, err = sql.Open("sqlite", dsn(path, "query_only(1)", "busy_timeout(5000)", "cache_size(-1000)")); err != nil {
+	if e.reads, err = sql.Open("sqlite", dsn(path, "query_only(1)", "busy_timeout(5000)", "cache_size(-1000)",
+		"case_sensitive_like(1)")); err != nil {
 		return errors.Join(err, conn.Close())
 	}
 	e.reads.SetMaxOpenConns(s.cfg.MaxConns)
