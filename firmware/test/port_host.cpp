@@ -1,0 +1,7 @@
+#include <cstdio>
+
+#include "port.h"
+
+void port_write(const char* text, size_t size) { fwrite(text, 1, size, stdout); }
+void port_paint_stack(void) {}
+uint32_t port_stack_used(void) { return 0; }
