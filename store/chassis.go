@@ -109,7 +109,7 @@ func (s *Store) UpdateChassis(ctx context.Context, uuid string, change func(*bar
 			return err
 		}
 		c = before
-		if err := change(&c); err != nil {
+		if err := theirs(change(&c)); err != nil {
 			return err
 		}
 		c.ID, c.UUID, c.CreatedAt = before.ID, before.UUID, before.CreatedAt

@@ -20,8 +20,8 @@ import (
 var migrationFiles embed.FS
 
 // migrations reads the SQL files; adapt turns their text into the engine's.
-func migrations(adapt func(text string) string) ([]*goose.Migration, error) {
-	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
+func migrations(files fs.FS, adapt func(text string) string) ([]*goose.Migration, error) {
+	names, err := fs.Glob(files, "migrations/*.sql")
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func migrations(adapt func(text string) string) ([]*goose.Migration, error) {
 		if err != nil {
 			return nil, fmt.Errorf("migration %q: %w", name, err)
 		}
-		text, err := migrationFiles.ReadFile(name)
+		text, err := fs.ReadFile(files, name)
 		if err != nil {
 			return nil, err
 		}
@@ -44,8 +44,8 @@ func migrations(adapt func(text string) string) ([]*goose.Migration, error) {
 	return all, nil
 }
 
-func migrator(dialect goose.Dialect, db *sql.DB, adapt func(string) string) (*goose.Provider, error) {
-	all, err := migrations(adapt)
+func migrator(dialect goose.Dialect, db *sql.DB, files fs.FS, adapt func(string) string) (*goose.Provider, error) {
+	all, err := migrations(files, adapt)
 	if err != nil {
 		return nil, err
 	}
@@ -54,8 +54,8 @@ func migrator(dialect goose.Dialect, db *sql.DB, adapt func(string) string) (*go
 }
 
 // migrateSQLite keeps a copy of a file before it changes its schema.
-func migrateSQLite(ctx context.Context, db *sql.DB, path string, log *slog.Logger) error {
-	p, err := migrator(goose.DialectSQLite3, db, func(text string) string { return text })
+func migrateSQLite(ctx context.Context, db *sql.DB, files fs.FS, path string, log *slog.Logger) error {
+	p, err := migrator(goose.DialectSQLite3, db, files, func(text string) string { return text })
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func migrateSQLite(ctx context.Context, db *sql.DB, path string, log *slog.Logge
 		if err := backupTo(ctx, db, backup); err != nil {
 			return fmt.Errorf("keeping a copy of the state in %q before bringing it up to date: %w", backup, err)
 		}
-		log.InfoContext(ctx, "brought the state up to date", "from", current, "to", latest(p), "backup", backup)
+		log.InfoContext(ctx, "bringing the state up to date", "from", current, "to", latest(p), "backup", backup)
 	}
 	return up(ctx, p)
 }
@@ -90,7 +90,7 @@ func migratePostgres(ctx context.Context, db *sql.DB) (err error) {
 		_, unlockErr := holder.ExecContext(ctx, "SELECT pg_advisory_unlock($1)", migrationLock)
 		err = errors.Join(err, unlockErr)
 	}()
-	p, err := migrator(goose.DialectPostgres, db, func(text string) string {
+	p, err := migrator(goose.DialectPostgres, db, migrationFiles, func(text string) string {
 		return strings.ReplaceAll(text, " TEXT ", ` TEXT COLLATE "C" `)
 	})
 	if err != nil {
@@ -115,7 +115,7 @@ func schemaVersion(ctx context.Context, p *goose.Provider, otherwise string) (in
 		return 0, err
 	}
 	if current > latest(p) {
-		return 0, baremetal.Errorf(baremetal.Invalid, "made by a newer caddyshack (schema %d, this one knows %d): install that version or %s",
+		return 0, baremetal.Errorf(baremetal.Invalid, "the state was made by a newer caddyshack (schema %d, this one knows %d): install that version or %s",
 			current, latest(p), otherwise)
 	}
 	return current, nil

@@ -157,7 +157,7 @@ func (s *Store) UpdatePort(ctx context.Context, ident string, change func(*barem
 			return err
 		}
 		p = before
-		if err := change(&p, &n); err != nil {
+		if err := theirs(change(&p, &n)); err != nil {
 			return err
 		}
 		p.ID, p.UUID, p.CreatedAt = before.ID, before.UUID, before.CreatedAt
@@ -183,7 +183,7 @@ func (s *Store) DeletePort(ctx context.Context, ident string, check func(*bareme
 		if err != nil {
 			return err
 		}
-		if err := check(&p, &n); err != nil {
+		if err := theirs(check(&p, &n)); err != nil {
 			return err
 		}
 		_, err = tx.exec(ctx, "DELETE FROM ports WHERE id = $1", p.ID)

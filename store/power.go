@@ -11,8 +11,12 @@ import (
 // that change nothing need no write: a quiet chassis writes nothing.
 type observations struct {
 	mu     sync.Mutex
-	newest map[string]report
+	newest map[device]report
 }
+
+// device is a device as one node knows it: another node with its key, or the
+// same one with another key, starts anew.
+type device struct{ node, key string }
 
 type report struct{ boot, seq int64 }
 
@@ -20,19 +24,19 @@ func (r report) before(o report) bool {
 	return r.boot < o.boot || (r.boot == o.boot && r.seq < o.seq)
 }
 
-func newObservations() *observations { return &observations{newest: map[string]report{}} }
+func newObservations() *observations { return &observations{newest: map[device]report{}} }
 
-func (o *observations) get(key string) report {
+func (o *observations) get(d device) report {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.newest[key]
+	return o.newest[d]
 }
 
-func (o *observations) put(key string, r report) {
+func (o *observations) put(d device, r report) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.newest[key].before(r) {
-		o.newest[key] = r
+	if o.newest[d].before(r) {
+		o.newest[d] = r
 	}
 }
 
@@ -45,14 +49,14 @@ func (s *Store) ObservePower(ctx context.Context, key string, state baremetal.Po
 	now := report{boot, seq}
 	stale := func(n *baremetal.Node) bool {
 		recorded := report{n.Work.ObservedBoot, n.Work.ObservedSeq}
-		return now.before(recorded) || now.before(s.seen.get(key)) || n.TargetPowerState != ""
+		return now.before(recorded) || now.before(s.seen.get(device{n.UUID, key})) || n.TargetPowerState != ""
 	}
 	before, err = oneNode(ctx, s.read, key, selectNode+byKey, key)
 	if err != nil || stale(&before) {
 		return before, false, s.fault(err)
 	}
 	if before.PowerState == state {
-		s.seen.put(key, now)
+		s.seen.put(device{before.UUID, key}, now)
 		return before, false, nil
 	}
 	stamp, err := s.stamp(ctx)
@@ -75,6 +79,6 @@ func (s *Store) ObservePower(ctx context.Context, key string, state baremetal.Po
 	if err != nil {
 		return before, false, err
 	}
-	s.seen.put(key, now)
+	s.seen.put(device{before.UUID, key}, now)
 	return before, changed, nil
 }

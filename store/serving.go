@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -49,9 +48,9 @@ func (s *Store) servedBy(ctx context.Context, sel *selection, host string) (err 
 	if err != nil {
 		return s.fault(err)
 	}
-	defer func() { err = errors.Join(err, s.fault(rows.Close())) }()
+	defer closeRows(rows, &err)
 	name := sel.arg(host)
-	any := []string{"(reservation = " + name + " AND reservation <> '')"}
+	ways := []string{"(reservation = " + name + " AND reservation <> '')"}
 	for rows.Next() {
 		var place, group, driver string
 		if err := rows.Scan(&place, &group, &driver); err != nil {
@@ -59,10 +58,10 @@ func (s *Store) servedBy(ctx context.Context, sel *selection, host string) (err 
 		}
 		hosts := Serving(conductors, place, group, driver)
 		if at := slices.Index(hosts, host); at >= 0 {
-			any = append(any, fmt.Sprintf("(reservation = '' AND place = %s AND conductor_group = %s AND driver = %s AND id %% %d = %d)",
+			ways = append(ways, fmt.Sprintf("(reservation = '' AND place = %s AND conductor_group = %s AND driver = %s AND id %% %d = %d)",
 				sel.arg(place), sel.arg(group), sel.arg(driver), len(hosts), at))
 		}
 	}
-	sel.where = append(sel.where, "("+strings.Join(any, " OR ")+")")
+	sel.where = append(sel.where, "("+strings.Join(ways, " OR ")+")")
 	return s.fault(rows.Err())
 }

@@ -55,7 +55,7 @@ func openSQLite(ctx context.Context, s *Store) (err error) {
 		return err
 	}
 	e.writes.SetMaxOpenConns(1)
-	if err := migrateSQLite(ctx, e.writes, path, s.log); err != nil {
+	if err := migrateSQLite(ctx, e.writes, migrationFiles, path, s.log); err != nil {
 		return err
 	}
 	start, err := setClock(ctx, e.writes, s)

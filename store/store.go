@@ -88,8 +88,25 @@ func (s *Store) write(ctx context.Context, change func(ctx context.Context, tx *
 	return s.fault(s.engine.write(ctx, change))
 }
 
-// fault leaves errors that already have a kind, and those of the context, as they are.
+// asIs is an error of a caller's own function, which goes back as it is.
+type asIs struct{ error }
+
+func (e asIs) Unwrap() error { return e.error }
+
+func theirs(err error) error {
+	if err == nil {
+		return nil
+	}
+	return asIs{err}
+}
+
+// fault gives errors of the database their kind; those that have one, and
+// those of the context and of the caller, stay as they are.
 func (s *Store) fault(err error) error {
+	var own asIs
+	if errors.As(err, &own) {
+		return own.error
+	}
 	var known *baremetal.Error
 	if err == nil || errors.As(err, &known) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -103,11 +120,18 @@ func queryRow(ctx context.Context, q querier, dest []any, query string, args ...
 	if err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
+	defer closeRows(rows, &err)
 	if !rows.Next() {
 		return false, rows.Err()
 	}
 	return true, rows.Scan(dest...)
+}
+
+// closeRows reports an error of closing if there was none before.
+func closeRows(rows *sql.Rows, err *error) {
+	if closeErr := rows.Close(); *err == nil {
+		*err = closeErr
+	}
 }
 
 // micros is how a time is kept: microseconds since 1970, 0 for the zero time.
