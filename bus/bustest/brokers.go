@@ -6,6 +6,7 @@ package bustest
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net"
@@ -164,7 +165,7 @@ func Listen(t testing.TB, url, user string, filters ...string) *Listener {
 	t.Helper()
 	l := &Listener{Heard: make(chan bus.Message, 1024)}
 	cfg := bus.ClientConfig{
-		Broker: url, ClientID: user + "-test", User: user, Password: Password(user), BackOff: 10 * time.Millisecond,
+		Broker: url, ClientID: user + "-" + rand.Text(), User: user, Password: Password(user), BackOff: 10 * time.Millisecond,
 		OnMessage: func(m bus.Message) { l.Heard <- m }, Log: Log(t),
 	}
 	for _, f := range filters {

@@ -62,6 +62,7 @@ type core struct {
 	ids       recent        // of commands to the unit
 	late      []delayed     // acks held back by a fault
 	out       []bus.Message
+	said      int // messages ever put into out
 	received  int
 	dropped   int // messages that were no valid command
 }
@@ -351,6 +352,7 @@ func (c *core) emit(t bus.Topic, payload any, qos byte, retained bool) {
 func (c *core) push(m bus.Message) {
 	if c.connected && !c.faults.Mute {
 		c.out = append(c.out, m)
+		c.said++
 	}
 }
 

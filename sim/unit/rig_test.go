@@ -165,15 +165,16 @@ type brokerRig struct {
 	url   string
 	unit  *Unit
 	now   atomic.Int64
+	said  int // as far as it was heard
 	boss  *bustest.Listener
 	heard chan struct{}
-	done  chan struct{}
+	wills chan struct{} // a status offline was heard
 }
 
 const rigUnit = "bpu-1"
 
 func newBrokerRig(t *testing.T, url string) *brokerRig {
-	r := &brokerRig{t: t, url: url, heard: make(chan struct{}), done: make(chan struct{})}
+	r := &brokerRig{t: t, url: url, heard: make(chan struct{}), wills: make(chan struct{}, 16)}
 	r.boss = bustest.Listen(t, url, bustest.ControllerUser, bus.Root+"/bpu/"+rigUnit+"/#")
 	r.now.Store(int64(time.Hour))
 	return r
@@ -192,6 +193,9 @@ func (r *brokerRig) begin(t *testing.T, cfg Config, on []bool, heard func(bus.Me
 					r.heard <- struct{}{}
 				} else {
 					heard(m)
+				}
+				if string(m.Payload) == string(bus.Offline) {
+					r.wills <- struct{}{}
 				}
 			case <-t.Context().Done():
 				return
@@ -223,11 +227,12 @@ func (r *brokerRig) settle() {
 	r.t.Helper()
 	r.unit.mu.Lock()
 	plugged := r.unit.client != nil
-	quiet := len(r.unit.core.out) == 0 && !r.unit.sending && r.unit.core.connected
+	said, connected := r.unit.core.said, r.unit.core.connected
 	r.unit.mu.Unlock()
-	if !plugged || quiet {
+	if !plugged || (connected && said == r.said) {
 		return
 	}
+	r.said = said
 	if err := r.unit.Online(bustest.Context(r.t)); err != nil {
 		r.t.Fatal(err)
 	}
@@ -318,8 +323,15 @@ func (r *brokerRig) powerLoss(d time.Duration) {
 }
 
 func (r *brokerRig) disconnect() {
+	for len(r.wills) > 0 {
+		<-r.wills
+	}
 	r.unit.Unplug()
-	r.ping()
+	select {
+	case <-r.wills: // the broker publishes it in its own time
+	case <-time.After(bustest.Patience):
+		r.t.Fatal("the broker does not publish the will")
+	}
 }
 
 func (r *brokerRig) reconnect() {
