@@ -202,7 +202,7 @@ func TestBrowser(t *testing.T) {
 	if err := s.Stop(t.Context(), nodeID); err != nil {
 		t.Fatal(err)
 	}
-	inState(t, tab, "The console was closed")
+	inState(t, tab, "Console closed")
 	picture(t, tab, "closed")
 	// A new link in the same tab works without a reload.
 	info = start(t, s, Spec{Name: "caddy-3", Port: m.port(), Type: TypeShellinabox})
@@ -232,6 +232,11 @@ func TestBrowserOnAPhone(t *testing.T) {
 	if got := expect(t, far, "[A"); got != "\x03\x1b[A" {
 		t.Errorf("the keys sent %q", got)
 	}
+	if err := s.Stop(t.Context(), nodeID); err != nil {
+		t.Fatal(err)
+	}
+	inState(t, tab, "Console closed")
+	picture(t, tab, "phone-closed")
 }
 
 func TestBrowserStaysOffTheRawPage(t *testing.T) {
@@ -240,9 +245,9 @@ func TestBrowserStaysOffTheRawPage(t *testing.T) {
 	info := start(t, s, Spec{Port: "/dev/null", Type: TypeShellinabox})
 	tab := newTab(t)
 	do(t, tab, chromedp.Navigate(strings.Split(info.URL, "#")[0]))
-	inState(t, tab, "incomplete")
+	inState(t, tab, "Incomplete link")
 	do(t, tab, chromedp.Navigate(strings.Split(info.URL, "#")[0]+"#wrong"))
-	inState(t, tab, "has been replaced")
+	inState(t, tab, "Console closed")
 }
 
 // What the node prints is shown, and nothing else happens.
@@ -325,11 +330,7 @@ func TestBrowserForeignPage(t *testing.T) {
 	foreign := parse(t, start(t, other, Spec{Port: "/dev/null", Type: TypeShellinabox}).URL)
 	// Another port of the same host is a foreign origin. Its policy would stop
 	// the attempt in the browser, so the attacking page is one without.
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = ln.Close() })
+	ln := listen(t, "127.0.0.1:0")
 	go servePlainPage(ln)
 	tab := newTab(t)
 	do(t, tab, chromedp.Navigate("http://"+ln.Addr().String()+"/"))

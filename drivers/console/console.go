@@ -35,7 +35,7 @@ type console struct {
 }
 
 // newConsole binds what the console needs and sets it running.
-func (s *Service) newConsole(spec Spec) (*console, error) {
+func (s *Service) newConsole(ctx context.Context, spec Spec) (*console, error) {
 	log := s.Logger.With("node", spec.NodeID)
 	c := &console{
 		spec:         spec,
@@ -52,7 +52,7 @@ func (s *Service) newConsole(spec Spec) (*console, error) {
 		}
 	}
 	if spec.Type == TypeSocat {
-		ln, err := s.bindRaw(spec.BindPort)
+		ln, err := s.bindRaw(ctx, spec.BindPort)
 		if err != nil {
 			kept.close()
 			return nil, err

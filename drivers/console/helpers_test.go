@@ -27,7 +27,7 @@ func newService(t *testing.T, change func(*Service)) *Service {
 	if change != nil {
 		change(s)
 	}
-	if err := s.Listen(); err != nil {
+	if err := s.Listen(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
@@ -62,6 +62,17 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
+func listen(t *testing.T, addr string) net.Listener {
+	t.Helper()
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	return ln
+}
+
 // machine is the far end of a serial line over TCP.
 type machine struct {
 	t     *testing.T
@@ -73,20 +84,12 @@ func newMachine(t *testing.T) *machine {
 	t.Helper()
 	m := &machine{t: t, conns: make(chan net.Conn, 16)}
 	m.listen("127.0.0.1:0")
-	t.Cleanup(func() { _ = m.ln.Close() })
 	return m
 }
 
 func (m *machine) listen(addr string) {
 	m.t.Helper()
-	deadline := time.Now().Add(patience)
-	ln, err := net.Listen("tcp", addr)
-	for err != nil && time.Now().Before(deadline) {
-		ln, err = net.Listen("tcp", addr)
-	}
-	if err != nil {
-		m.t.Fatal(err)
-	}
+	ln := listen(m.t, addr)
 	m.ln = ln
 	go func() {
 		for {
@@ -128,7 +131,8 @@ func newPTY(t *testing.T) (far *os.File, path string) {
 
 func dialRaw(t *testing.T, url string) net.Conn {
 	t.Helper()
-	c, err := net.Dial("tcp", strings.TrimPrefix(url, "tcp://"))
+	var d net.Dialer
+	c, err := d.DialContext(testContext(t), "tcp", strings.TrimPrefix(url, "tcp://"))
 	if err != nil {
 		t.Fatal(err)
 	}

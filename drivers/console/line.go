@@ -120,8 +120,12 @@ func (l *line) down(err error, tell bool) {
 // lossReason words err for people; it becomes part of a terminal's stream.
 func lossReason(err error) string {
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, syscall.EIO), errors.Is(err, syscall.ENXIO):
+	case errors.Is(err, io.EOF):
 		return "the other end closed it"
+	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.ENXIO):
+		return "the device was unplugged or hung up"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing answers at the other end"
 	case errors.Is(err, os.ErrNotExist):
 		return "the device is not there"
 	}

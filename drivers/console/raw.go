@@ -17,13 +17,14 @@ const rawLinger = time.Second
 
 // bindRaw binds the port of a raw TCP console: the one asked for, or else the
 // first free one of the range.
-func (s *Service) bindRaw(port int) (net.Listener, error) {
+func (s *Service) bindRaw(ctx context.Context, port int) (net.Listener, error) {
 	first, last := port, port
 	if port == 0 {
 		first, last = s.PortMin, s.PortMax
 	}
+	var lc net.ListenConfig
 	for p := first; p <= last; p++ {
-		ln, err := net.Listen("tcp", net.JoinHostPort(s.BindHost, strconv.Itoa(p)))
+		ln, err := lc.Listen(ctx, "tcp", net.JoinHostPort(s.BindHost, strconv.Itoa(p)))
 		if err == nil {
 			return ln, nil
 		}

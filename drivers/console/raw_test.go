@@ -173,7 +173,7 @@ func TestLineLossAndReturn(t *testing.T) {
 	write(t, v, "typed into the void\n")
 	eventually(t, "several attempts fail", func() bool {
 		st, _ := s.Get(context.Background(), nodeID)
-		return strings.Contains(st.LineDetail, "refused")
+		return strings.Contains(st.LineDetail, "nothing answers")
 	})
 
 	m.listen(addr)
@@ -250,14 +250,10 @@ func TestViewerThatHasSaidAll(t *testing.T) {
 
 func TestPortRange(t *testing.T) {
 	t.Parallel()
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = taken.Close() })
+	taken := listen(t, "127.0.0.1:0")
 	port := taken.Addr().(*net.TCPAddr).Port
 	s := newService(t, func(s *Service) { s.PortMin, s.PortMax = port, port })
-	_, err = s.Start(t.Context(), Spec{NodeID: nodeID, Port: "/dev/null", Type: TypeSocat})
+	_, err := s.Start(t.Context(), Spec{NodeID: nodeID, Port: "/dev/null", Type: TypeSocat})
 	if err == nil {
 		t.Fatal("a port that is taken was bound")
 	}

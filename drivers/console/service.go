@@ -68,7 +68,7 @@ type Service struct {
 var _ Consoles = (*Service)(nil)
 
 // Listen checks the settings and binds the web terminal's socket.
-func (s *Service) Listen() error {
+func (s *Service) Listen(ctx context.Context) error {
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -82,7 +82,8 @@ func (s *Service) Listen() error {
 	if err := s.checkSettings(); err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", s.Addr)
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", s.Addr)
 	if err != nil {
 		return fmt.Errorf("binding the web console: %w", err)
 	}
@@ -190,7 +191,7 @@ func (s *Service) Start(ctx context.Context, spec Spec) (Info, error) {
 	if err := spec.check(); err != nil {
 		return Info{}, fmt.Errorf("starting console: %w", err)
 	}
-	c, err := s.ensure(spec)
+	c, err := s.ensure(ctx, spec)
 	if err != nil {
 		return Info{}, fmt.Errorf("starting console of node %q: %w", spec.NodeID, err)
 	}
@@ -205,7 +206,7 @@ func (s *Service) Start(ctx context.Context, spec Spec) (Info, error) {
 }
 
 // ensure returns the running console of spec, starting it if need be.
-func (s *Service) ensure(spec Spec) (*console, error) {
+func (s *Service) ensure(ctx context.Context, spec Spec) (*console, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.web == nil {
@@ -223,7 +224,7 @@ func (s *Service) ensure(spec Spec) (*console, error) {
 		old.stop()
 		delete(s.consoles, spec.NodeID)
 	}
-	c, err := s.newConsole(spec)
+	c, err := s.newConsole(ctx, spec)
 	if err != nil {
 		return nil, err
 	}

@@ -152,7 +152,7 @@ func TestSettings(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := c.s
-			err := s.Listen()
+			err := s.Listen(t.Context())
 			defer func() { _ = s.Close() }()
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("got %v, want an error with %q", err, c.want)
@@ -215,7 +215,7 @@ func TestKeptLog(t *testing.T) {
 func TestCloseLeavesNothingRunning(t *testing.T) {
 	m, n := newMachine(t), newMachine(t)
 	s := &Service{StateDir: t.TempDir()}
-	if err := s.Listen(); err != nil {
+	if err := s.Listen(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)

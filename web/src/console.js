@@ -90,7 +90,7 @@ async function connect() {
   socket = null;
   const token = takeToken();
   if (!token) {
-    show("bad", "This link is incomplete. Ask for the console's address again.");
+    show("bad", "Incomplete link. Ask for the address again.");
     return;
   }
   show("wait", "connecting");
@@ -106,7 +106,7 @@ async function connect() {
   }
   if (mine !== attempt) return;
   if (reply.status === 401 || reply.status === 403) {
-    show("bad", "The console was closed, or this link has been replaced. Ask for the address again.");
+    show("bad", "Console closed. Ask for its address again.");
     return;
   }
   if (!reply.ok) {
