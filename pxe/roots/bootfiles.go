@@ -111,7 +111,7 @@ func bootFileList(t Tree, folder string) ([]bootFile, error) {
 // files. Only what changed is copied.
 func (m *Manager) collectBoot(ctx context.Context, s BootSpec) (map[string]tftpd.Content, error) {
 	dir := m.nodeDir(s.NodeID)
-	tree, err := m.cfg.Trees.Open(filepath.Join(dir, rootDir, rootTree))
+	tree, err := m.cfg.Trees.OpenTree(filepath.Join(dir, rootDir, rootTree))
 	if err != nil {
 		return nil, err
 	}

@@ -100,17 +100,18 @@ func (m *Manager) unpack(ctx context.Context, spec Spec, work string, progress f
 	if err := os.Mkdir(work, 0o750); err != nil {
 		return Root{}, err
 	}
-	tree, err := m.cfg.Trees.Create(filepath.Join(work, rootTree))
+	dir := filepath.Join(work, rootTree)
+	im, err := m.cfg.Trees.CreateTree(dir)
 	if err != nil {
 		return Root{}, err
 	}
-	defer func() { err = errors.Join(err, tree.Close()) }()
+	defer func() { err = errors.Join(err, im.Abort()) }()
 	var written, checked int64
 	stats, err := images.Unpack(ctx, spec.Image.Path, m.cfg.Limits, func(h *tar.Header, r io.Reader) error {
 		if err := m.step("add " + h.Name); err != nil {
 			return err
 		}
-		if err := tree.Add(h, r); err != nil {
+		if err := im.Add(h, r); err != nil {
 			return fmt.Errorf("unpacking %.200q: %w", h.Name, err)
 		}
 		if h.Typeflag == tar.TypeReg {
@@ -128,15 +129,14 @@ func (m *Manager) unpack(ctx context.Context, spec Spec, work string, progress f
 	if err != nil {
 		return Root{}, noSpace(err, m.cfg.Dir)
 	}
-	if err := m.step("mend"); err != nil {
+	if err := m.step("seal"); err != nil {
 		return Root{}, err
 	}
-	if err := mend(tree, spec.Hostname); err != nil {
-		return Root{}, err
+	if err := im.Close(); err != nil {
+		return Root{}, noSpace(err, m.cfg.Dir)
 	}
-	// Better now than when the node waits for its kernel.
-	if _, _, err := bootSource(tree); err != nil {
-		return Root{}, err
+	if err := m.adapt(dir, spec.Hostname); err != nil {
+		return Root{}, noSpace(err, m.cfg.Dir)
 	}
 	root := Root{
 		NodeID: spec.NodeID, Generation: spec.Generation, Hostname: spec.Hostname, Digest: spec.Image.Digest,
@@ -148,13 +148,25 @@ func (m *Manager) unpack(ctx context.Context, spec Spec, work string, progress f
 	if err := writeJSON(filepath.Join(work, rootInfo), root); err != nil {
 		return Root{}, err
 	}
-	if err := m.step("sync"); err != nil {
-		return Root{}, err
+	return root, nil
+}
+
+// adapt makes the unpacked tree in dir fit for its node.
+func (m *Manager) adapt(dir, hostname string) (err error) {
+	tree, err := m.cfg.Trees.OpenTree(dir)
+	if err != nil {
+		return err
 	}
-	if err := tree.Sync(); err != nil {
-		return Root{}, noSpace(err, m.cfg.Dir)
+	defer func() { err = errors.Join(err, tree.Close()) }()
+	if err := m.step("mend"); err != nil {
+		return err
 	}
-	return root, syncDir(work)
+	if err := mend(tree, hostname); err != nil {
+		return err
+	}
+	// Better now than when the node waits for its kernel.
+	_, _, err = bootSource(tree)
+	return err
 }
 
 // move puts the finished root in its place, unless there is one.

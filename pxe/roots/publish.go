@@ -62,7 +62,7 @@ func (m *Manager) publish(ctx context.Context, spec BootSpec) error {
 	if err := m.step("open export"); err != nil {
 		return err
 	}
-	err = m.cfg.Exports.Open(ctx, Export{
+	err = m.cfg.Exports.OpenExport(ctx, Export{
 		NodeID: spec.NodeID, Path: ExportPath(spec.NodeID),
 		Dir: filepath.Join(dir, rootDir, rootTree), Client: spec.Client,
 	})
@@ -94,7 +94,7 @@ func (m *Manager) unpublish(ctx context.Context, id string) error {
 	if err := m.step("close export"); err != nil {
 		return err
 	}
-	err := m.cfg.Exports.Close(ctx, id)
+	err := m.cfg.Exports.CloseExport(ctx, id)
 	m.cfg.BootFiles.Remove(id)
 	if err != nil {
 		return err

@@ -31,12 +31,12 @@ import (
 
 // Exports opens roots to nodes over NFS.
 type Exports interface {
-	// Open serves the tree in the folder dir, under the export path, to
-	// client alone. Opening what is open replaces it.
-	Open(ctx context.Context, e Export) error
-	// Close ends the export at once: no call is served after it returns.
-	// Closing what is not open is no error.
-	Close(ctx context.Context, nodeID string) error
+	// OpenExport serves a root to its client alone. Opening an export of a
+	// node that has one replaces it.
+	OpenExport(ctx context.Context, e Export) error
+	// CloseExport ends the export of a node: no call is served after it
+	// returns nil. Closing what is not open is no error.
+	CloseExport(ctx context.Context, nodeID string) error
 }
 
 // Export is a root opened to a node.
@@ -58,9 +58,9 @@ type Config struct {
 	// Dir is the folder of all roots; it is made if it is missing. Paths of
 	// boot files are relative to it. Required.
 	Dir string
-	// Trees keeps the files of roots. Required.
-	Trees Trees
-	// Exports and BootFiles serve roots. Required.
+	// Trees keeps the files of roots, Exports and BootFiles serve them.
+	// Required. NFS is both of the first two.
+	Trees     Trees
 	Exports   Exports
 	BootFiles BootFiles
 	// Limits bound what an image may unpack to.

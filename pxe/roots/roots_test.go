@@ -473,17 +473,17 @@ func TestBootFilesOfOddImages(t *testing.T) {
 	}
 }
 
-// Trees that fail in the middle of a file leave nothing behind.
+// brokenTrees fail when they are to be finished.
 type brokenTrees struct{ plainTrees }
 
-func (b brokenTrees) Create(dir string) (Tree, error) {
-	t, err := b.plainTrees.Create(dir)
-	return brokenTree{t}, err
+func (b brokenTrees) CreateTree(dir string) (Importer, error) {
+	im, err := b.plainTrees.CreateTree(dir)
+	return brokenImporter{im}, err
 }
 
-type brokenTree struct{ Tree }
+type brokenImporter struct{ Importer }
 
-func (brokenTree) Sync() error { return fmt.Errorf("sync: %w", fs.ErrInvalid) }
+func (brokenImporter) Close() error { return fmt.Errorf("sync: %w", fs.ErrInvalid) }
 
 func TestFailureLeavesNothing(t *testing.T) {
 	t.Parallel()

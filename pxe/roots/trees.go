@@ -6,24 +6,31 @@ import (
 	"io/fs"
 )
 
-// Trees makes and opens file trees. There is one kind for a privileged process,
-// with real owners and devices, and one that keeps them beside the files.
+// Trees makes and opens the file trees that roots are kept in. See NFS for the
+// one that is served.
 type Trees interface {
-	// Create makes an empty tree in dir, which does not exist yet.
-	Create(dir string) (Tree, error)
-	// Open opens the tree that Create made in dir. It may be served to its
-	// node at the same time.
-	Open(dir string) (Tree, error)
+	// CreateTree begins a tree in dir, which does not exist yet.
+	CreateTree(dir string) (Importer, error)
+	// OpenTree opens a finished tree. It may be in service at the same time.
+	OpenTree(dir string) (Tree, error)
+}
+
+// Importer fills a new tree; *rootfs.Importer is one.
+type Importer interface {
+	// Add makes the entry that h describes, with its parents if they are
+	// missing, and replaces what had the name.
+	Add(h *tar.Header, r io.Reader) error
+	// Close finishes the tree; it is on stable storage then.
+	Close() error
+	// Abort throws the tree away, unless it is finished.
+	Abort() error
 }
 
 // Tree is the content of a root. Names are clean, relative and separated by
 // slashes; "." is the root. No method follows a symbolic link: a name that
-// leads through one does not exist (fs.ErrNotExist) or fails.
+// leads through one does not exist (fs.ErrNotExist). Changes are on stable
+// storage when a method returns.
 type Tree interface {
-	// Add makes the entry that h describes, with its parents if they are
-	// missing; what has the name already is replaced, an existing folder
-	// gets the new attributes.
-	Add(h *tar.Header, r io.Reader) error
 	// Stat describes an entry: type, permission bits, size and time.
 	Stat(name string) (fs.FileInfo, error)
 	// ReadDir lists a folder.
@@ -34,7 +41,5 @@ type Tree interface {
 	WriteFile(name string, data []byte, mode fs.FileMode) error
 	// Remove takes away anything but a folder.
 	Remove(name string) error
-	// Sync makes everything safe against a power cut.
-	Sync() error
 	Close() error
 }

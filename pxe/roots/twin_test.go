@@ -24,14 +24,15 @@ import (
 // plainTrees keeps trees as plain files, without owners.
 type plainTrees struct{}
 
-func (plainTrees) Create(dir string) (Tree, error) {
+func (plainTrees) CreateTree(dir string) (Importer, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
-	return plainTrees{}.Open(dir)
+	r, err := os.OpenRoot(dir)
+	return &plainTree{r}, err
 }
 
-func (plainTrees) Open(dir string) (Tree, error) {
+func (plainTrees) OpenTree(dir string) (Tree, error) {
 	r, err := os.OpenRoot(dir)
 	return &plainTree{r}, err
 }
@@ -115,7 +116,7 @@ func (t *plainTree) WriteFile(name string, data []byte, mode fs.FileMode) error 
 }
 
 func (t *plainTree) Remove(name string) error { return t.root.Remove(name) }
-func (t *plainTree) Sync() error              { return nil }
+func (t *plainTree) Abort() error             { return t.root.Close() }
 func (t *plainTree) Close() error             { return t.root.Close() }
 
 // world is what a manager serves through, and what outlives its process.
@@ -126,10 +127,10 @@ type world struct {
 	mu      sync.Mutex
 	exports map[string]Export
 	boot    map[string]tftpd.Tree
-	fail    error // of Exports.Open
+	fail    error // of OpenExport
 }
 
-func (w *world) Open(_ context.Context, e Export) error {
+func (w *world) OpenExport(_ context.Context, e Export) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.fail == nil {
@@ -138,7 +139,7 @@ func (w *world) Open(_ context.Context, e Export) error {
 	return w.fail
 }
 
-func (w *world) Close(_ context.Context, id string) error {
+func (w *world) CloseExport(_ context.Context, id string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.exports, id)
