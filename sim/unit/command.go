@@ -142,6 +142,7 @@ func (c *core) judgeUnit(payload []byte) {
 	c.ack(bus.Topic{Unit: c.id, Kind: bus.KindAck}, cmd.ID, code)
 	if code == bus.CodeDone && cmd.Op == bus.OpResync {
 		c.publishAll()
+		c.reportTelemetry()
 	}
 }
 

@@ -189,11 +189,15 @@ func (c *core) step(now time.Duration) {
 		c.publishAll()
 	}
 	if now >= c.reportAt {
-		c.reportAt = now + report
-		c.emit(bus.Topic{Unit: c.id, Kind: bus.KindTelemetry}, bus.Telemetry{
-			Up: c.uptime(), RSSI: -55, Heap: 30_000, BusMV: busMillivolts, LoopMS: 1, Reconn: max(c.connects-1, 0),
-		}, 0, false)
+		c.reportTelemetry()
 	}
+}
+
+func (c *core) reportTelemetry() {
+	c.reportAt = c.now + report
+	c.emit(bus.Topic{Unit: c.id, Kind: bus.KindTelemetry}, bus.Telemetry{
+		Up: c.uptime(), RSSI: -55, Heap: 30_000, BusMV: busMillivolts, LoopMS: 1, Reconn: max(c.connects-1, 0),
+	}, 0, false)
 }
 
 // rebootDue tells whether a reboot that was asked for is due.
@@ -230,6 +234,7 @@ func (c *core) online(now time.Duration) {
 	c.step(now)
 	c.out = nil
 	c.publishAll()
+	c.reportTelemetry()
 }
 
 func (c *core) offline() { c.connected, c.out, c.late = false, nil, nil }
