@@ -1,0 +1,136 @@
+package ironicapi
+
+import (
+	"net/http"
+	"strings"
+
+	"caddyshack/baremetal"
+)
+
+// nodeIdent reads the node of the path: a uuid, or from 1.5 on a name.
+func (c *call) nodeIdent() (string, error) {
+	ident := c.vars["node"]
+	if baremetal.IsUUID(ident) {
+		return ident, nil
+	}
+	if !baremetal.ValidName(ident) {
+		return "", errBadIdent{ident}
+	}
+	if c.minor < 5 {
+		return "", baremetal.Errorf(baremetal.NotFound, "Node %s could not be found.", ident)
+	}
+	return ident, nil
+}
+
+// errBadIdent is a path with something that no node can be called; it has the
+// shape of a routing error.
+type errBadIdent struct{ ident string }
+
+func (e errBadIdent) Error() string { return "Expected UUID or name for node: " + show(e.ident) }
+
+// readNode reads the node of the path. Before 1.91 a suffix ".json" is not part of the name.
+func (c *call) readNode() (node, error) {
+	ident, err := c.nodeIdent()
+	if err != nil {
+		return node{}, err
+	}
+	n, err := c.api.Store.Node(c.r.Context(), ident)
+	if baremetal.IsKind(err, baremetal.NotFound) && c.minor < 91 {
+		if bare, ok := strings.CutSuffix(ident, ".json"); ok && bare != "" {
+			n, err = c.api.Store.Node(c.r.Context(), bare)
+		}
+	}
+	if err == nil {
+		c.node = n.UUID
+	}
+	return n, err
+}
+
+func (c *call) encoding() *encoding {
+	return &encoding{base: c.linkBase(), minor: c.minor, host: c.api.Conductor.HostFor}
+}
+
+// replyNode answers with the whole node.
+func (c *call) replyNode(status int, n *node) error {
+	c.node = n.UUID
+	c.buf = nodeTable.all(c.minor).append(c.buf, c.encoding(), n)
+	return c.reply(status)
+}
+
+func showNode(c *call) error {
+	var view selection[node]
+	if names, ok := c.arg("fields"); ok {
+		var err error
+		if view, err = nodeTable.named(c.minor, splitList(names)); err != nil {
+			return err
+		}
+	} else {
+		view = nodeTable.all(c.minor)
+	}
+	n, err := c.readNode()
+	if err != nil {
+		return err
+	}
+	c.buf = view.append(c.buf, c.encoding(), &n)
+	return c.reply(http.StatusOK)
+}
+
+func createNode(c *call) error {
+	body, err := c.readObject()
+	if err != nil {
+		return err
+	}
+	var n node
+	if err := nodeTable.create(&n, body, c.minor); err != nil {
+		return err
+	}
+	n.ProvisionState = baremetal.Enroll
+	if c.minor < 11 {
+		n.ProvisionState = baremetal.Available
+	}
+	if n.RetiredReason != "" && !n.Retired {
+		return invalid("Cannot set retired_reason when retired is not set")
+	}
+	if err := c.checkReferences(n.ChassisUUID, n.ParentNode); err != nil {
+		return err
+	}
+	if err := c.api.Conductor.CreateNode(c.r.Context(), c.caller(), &n); err != nil {
+		return err
+	}
+	c.w.Header().Set("Location", c.rawBase()+"/v1/nodes/"+n.UUID)
+	return c.replyNode(http.StatusCreated, &n)
+}
+
+// checkReferences refuses a chassis or parent that does not exist.
+func (c *call) checkReferences(chassis, parent string) error {
+	if chassis != "" {
+		if _, err := c.api.Store.Chassis(c.r.Context(), chassis); err != nil {
+			return asInvalid(err)
+		}
+	}
+	if parent != "" {
+		if _, err := c.api.Store.Node(c.r.Context(), parent); err != nil {
+			return asInvalid(err)
+		}
+	}
+	return nil
+}
+
+// asInvalid turns "not found" into a 400: it is the body that is wrong, not the path.
+func asInvalid(err error) error {
+	if baremetal.IsKind(err, baremetal.NotFound) {
+		return invalid("%s", err)
+	}
+	return err
+}
+
+func deleteNode(c *call) error {
+	n, err := c.readNode()
+	if err != nil {
+		return err
+	}
+	if err := c.api.Conductor.DeleteNode(c.r.Context(), c.caller(), n.UUID); err != nil {
+		return err
+	}
+	return c.empty(http.StatusNoContent, "")
+}

@@ -1,0 +1,432 @@
+package ironicapi
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Bounds of a PATCH: operations, and what copies may add up to in JSON values.
+const (
+	maxPatchOps    = 1000
+	maxPatchValues = 50_000
+)
+
+// patchOp is one operation of a JSON Patch (RFC 6902). Beyond the add, replace
+// and remove that Ironic knows, move, copy and test work as well.
+type patchOp struct {
+	op    string
+	path  []string // unescaped; the first is a field of the resource
+	from  []string
+	value any
+	text  string // for error messages, without the value
+}
+
+// parsePatch reads the body of a PATCH.
+func parsePatch(body any) ([]patchOp, error) {
+	list, ok := body.([]any)
+	if !ok {
+		return nil, invalid("Schema error for patch: a JSON Patch must be a list of operations")
+	}
+	if len(list) > maxPatchOps {
+		return nil, invalid("Schema error for patch: more than %d operations", maxPatchOps)
+	}
+	ops := make([]patchOp, 0, len(list))
+	for _, item := range list {
+		m, ok := item.(map[string]any)
+		if !ok {
+			return nil, invalid("Schema error for patch: %s is not of type 'object'", show(item))
+		}
+		op, err := parseOp(m)
+		if err != nil {
+			return nil, err
+		}
+		ops = append(ops, op)
+	}
+	return ops, nil
+}
+
+func parseOp(m map[string]any) (patchOp, error) {
+	op := patchOp{value: m["value"]}
+	op.op, _ = m["op"].(string)
+	switch op.op {
+	case "add", "replace", "remove", "move", "copy", "test":
+	default:
+		return op, invalid("Schema error for patch: '%s' is not one of ['add', 'replace', 'remove', 'move', 'copy', 'test']", show(m["op"]))
+	}
+	for k := range m {
+		if k != "op" && k != "path" && k != "value" && k != "from" {
+			return op, invalid("Schema error for patch: Additional properties are not allowed ('%s' was unexpected)", show(k))
+		}
+	}
+	var err error
+	if op.path, err = parsePointer(m, "path"); err != nil {
+		return op, err
+	}
+	if op.op == "move" || op.op == "copy" {
+		if op.from, err = parsePointer(m, "from"); err != nil {
+			return op, err
+		}
+	}
+	path, _ := m["path"].(string)
+	op.text = fmt.Sprintf(`{"op": "%s", "path": "%s"}`, op.op, show(path))
+	return op, nil
+}
+
+// parsePointer reads a JSON Pointer (RFC 6901); the whole document is not allowed.
+func parsePointer(m map[string]any, key string) ([]string, error) {
+	s, ok := m[key].(string)
+	if !ok {
+		return nil, invalid("Schema error for patch: '%s' is a required property", key)
+	}
+	if !strings.HasPrefix(s, "/") || s == "/" || strings.ContainsRune(s, 0) || strings.Count(s, "/") > maxNesting {
+		return nil, invalid("Schema error for patch: '%s' does not match '^(/[\\w-]+)+$'", show(s))
+	}
+	tokens := strings.Split(s[1:], "/")
+	for i, t := range tokens {
+		if strings.HasSuffix(t, "~") || strings.Count(t, "~") != strings.Count(t, "~0")+strings.Count(t, "~1") {
+			return nil, invalid("Schema error for patch: '%s' has a '~' that is neither '~0' nor '~1'", show(s))
+		}
+		tokens[i] = strings.ReplaceAll(strings.ReplaceAll(t, "~1", "/"), "~0", "~")
+	}
+	return tokens, nil
+}
+
+// patchDoc is what a patch works on: the fields it touches, as decoded JSON. A
+// field that is null or was removed has the value nil.
+type patchDoc struct {
+	fields map[string]any
+	budget int // JSON values that copies may still add
+}
+
+// apply carries out the operations one after another. The document is of no
+// use after an error.
+func (d *patchDoc) apply(ops []patchOp) error {
+	d.budget = maxPatchValues
+	for i := range ops {
+		if err := d.applyOne(&ops[i]); err != nil {
+			return invalid("Couldn't apply patch '[%s]'. Reason: %s", ops[i].text, err)
+		}
+	}
+	for name, v := range d.fields {
+		if depth(v, 0) > maxNesting {
+			return invalid("Couldn't apply patch. Reason: %s would nest deeper than %d levels", name, maxNesting)
+		}
+	}
+	return nil
+}
+
+func (d *patchDoc) applyOne(op *patchOp) error {
+	switch op.op {
+	case "add", "replace":
+		v, err := d.clone(op.value)
+		if err != nil {
+			return err
+		}
+		return d.put(op.path, v, op.op == "add")
+	case "remove":
+		return d.remove(op.path)
+	case "test":
+		have, err := d.get(op.path)
+		if err == nil && !equalJSON(have, op.value) {
+			err = fmt.Errorf("the value at '%s' is not the one tested for", show(op.path[len(op.path)-1]))
+		}
+		return err
+	}
+	v, err := d.get(op.from)
+	if err != nil {
+		return err
+	}
+	if v, err = d.clone(v); err != nil {
+		return err
+	}
+	if op.op == "move" {
+		if len(op.path) > len(op.from) && slices.Equal(op.path[:len(op.from)], op.from) {
+			return fmt.Errorf("cannot move values into their own children")
+		}
+		if err := d.remove(op.from); err != nil {
+			return err
+		}
+	}
+	return d.put(op.path, v, true)
+}
+
+func (d *patchDoc) get(path []string) (any, error) {
+	var v any = d.fields
+	for _, key := range path {
+		switch c := v.(type) {
+		case map[string]any:
+			inner, ok := c[key]
+			if !ok {
+				return nil, fmt.Errorf("member '%s' not found", show(key))
+			}
+			v = inner
+		case []any:
+			i, err := index(key, len(c)-1)
+			if err != nil {
+				return nil, err
+			}
+			v = c[i]
+		default:
+			return nil, fmt.Errorf("member '%s' not found", show(key))
+		}
+	}
+	return v, nil
+}
+
+// put adds or replaces the value at path.
+func (d *patchDoc) put(path []string, v any, add bool) error {
+	if len(path) == 1 {
+		d.fields[path[0]] = v
+		return nil
+	}
+	_, err := edit(d.fields, path, func(container any, key string) (any, error) {
+		switch c := container.(type) {
+		case map[string]any:
+			if _, ok := c[key]; !ok && !add {
+				return nil, fmt.Errorf("can't replace a non-existent object '%s'", show(key))
+			}
+			c[key] = v
+			return c, nil
+		case []any:
+			if add && key == "-" {
+				return append(c, v), nil
+			}
+			last := len(c) - 1
+			if add {
+				last++
+			}
+			i, err := index(key, last)
+			if err != nil {
+				return nil, err
+			}
+			if add {
+				return slices.Insert(c, i, v), nil
+			}
+			c[i] = v
+			return c, nil
+		}
+		return nil, fmt.Errorf("'%s' is not inside an object or a list", show(key))
+	})
+	return err
+}
+
+// remove deletes the value at path; a field of the resource becomes nil instead.
+func (d *patchDoc) remove(path []string) error {
+	if len(path) == 1 {
+		d.fields[path[0]] = nil
+		return nil
+	}
+	_, err := edit(d.fields, path, func(container any, key string) (any, error) {
+		switch c := container.(type) {
+		case map[string]any:
+			if _, ok := c[key]; !ok {
+				return nil, fmt.Errorf("can't remove a non-existent object '%s'", show(key))
+			}
+			delete(c, key)
+			return c, nil
+		case []any:
+			i, err := index(key, len(c)-1)
+			if err != nil {
+				return nil, err
+			}
+			return slices.Delete(c, i, i+1), nil
+		}
+		return nil, fmt.Errorf("can't remove a non-existent object '%s'", show(key))
+	})
+	return err
+}
+
+// edit changes the container of the last path element and puts back what leaf
+// returns, since a list may have moved.
+func edit(v any, path []string, leaf func(container any, key string) (any, error)) (any, error) {
+	key := path[0]
+	if len(path) == 1 {
+		return leaf(v, key)
+	}
+	switch c := v.(type) {
+	case map[string]any:
+		inner, ok := c[key]
+		if !ok {
+			return nil, fmt.Errorf("member '%s' not found", show(key))
+		}
+		changed, err := edit(inner, path[1:], leaf)
+		if err != nil {
+			return nil, err
+		}
+		c[key] = changed
+		return c, nil
+	case []any:
+		i, err := index(key, len(c)-1)
+		if err != nil {
+			return nil, err
+		}
+		changed, err := edit(c[i], path[1:], leaf)
+		if err != nil {
+			return nil, err
+		}
+		c[i] = changed
+		return c, nil
+	}
+	return nil, fmt.Errorf("member '%s' not found", show(key))
+}
+
+// index reads an array index of RFC 6901.
+func index(key string, last int) (int, error) {
+	i, err := strconv.Atoi(key)
+	if err != nil || i < 0 || strconv.Itoa(i) != key {
+		return 0, fmt.Errorf("'%s' is not a valid list index", show(key))
+	}
+	if i > last {
+		return 0, fmt.Errorf("can't use a list index out of bounds: %d", i)
+	}
+	return i, nil
+}
+
+// clone copies a value, so that no two places of the document share one.
+func (d *patchDoc) clone(v any) (any, error) {
+	if d.budget--; d.budget < 0 {
+		return nil, fmt.Errorf("the patched document would be too large")
+	}
+	switch x := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(x))
+		for k, inner := range x {
+			c, err := d.clone(inner)
+			if err != nil {
+				return nil, err
+			}
+			out[k] = c
+		}
+		return out, nil
+	case []any:
+		out := make([]any, len(x))
+		for i, inner := range x {
+			c, err := d.clone(inner)
+			if err != nil {
+				return nil, err
+			}
+			out[i] = c
+		}
+		return out, nil
+	case string: // long strings count for what they hold
+		if d.budget -= len(x) / 64; d.budget < 0 {
+			return nil, fmt.Errorf("the patched document would be too large")
+		}
+	}
+	return v, nil
+}
+
+func equalJSON(a, b any) bool {
+	switch x := a.(type) {
+	case map[string]any:
+		y, ok := b.(map[string]any)
+		return ok && maps.EqualFunc(x, y, equalJSON)
+	case []any:
+		y, ok := b.([]any)
+		return ok && slices.EqualFunc(x, y, equalJSON)
+	}
+	if x, ok := a.(fmt.Stringer); ok { // json.Number: 1 and 1.0 are equal
+		y, ok := b.(fmt.Stringer)
+		return ok && (x.String() == y.String() || sameNumber(x.String(), y.String()))
+	}
+	return a == b
+}
+
+func sameNumber(a, b string) bool {
+	x, err := strconv.ParseFloat(a, 64)
+	if err != nil {
+		return false
+	}
+	y, err := strconv.ParseFloat(b, 64)
+	return err == nil && x == y
+}
+
+func depth(v any, above int) int {
+	deepest := above
+	switch x := v.(type) {
+	case map[string]any:
+		for _, inner := range x {
+			deepest = max(deepest, depth(inner, above+1))
+		}
+		deepest = max(deepest, above+1)
+	case []any:
+		for _, inner := range x {
+			deepest = max(deepest, depth(inner, above+1))
+		}
+		deepest = max(deepest, above+1)
+	}
+	return deepest
+}
+
+// touches returns the fields a patch reads or writes, and checks that it may.
+func (t *table[T]) touches(ops []patchOp, minor int) ([]*field[T], error) {
+	var out []*field[T]
+	look := func(name string, remove bool) error {
+		f := t.find(name)
+		if f == nil || !f.patch {
+			return invalid("Cannot patch /%s. Only the following can be updated: %s", show(name), strings.Join(t.patchable(minor), ", "))
+		}
+		if f.since > minor {
+			return needsMinor(f.since)
+		}
+		if remove && f.required {
+			return invalid("'/%s' is a mandatory attribute and can not be removed", name)
+		}
+		if !slices.Contains(out, f) {
+			out = append(out, f)
+		}
+		return nil
+	}
+	for _, op := range ops {
+		whole := len(op.path) == 1
+		if err := look(op.path[0], whole && op.op == "remove"); err != nil {
+			return nil, err
+		}
+		if op.from != nil {
+			if err := look(op.from[0], len(op.from) == 1 && op.op == "move"); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+func (t *table[T]) patchable(minor int) []string {
+	var names []string
+	for _, f := range t.fields {
+		if f.patch && f.since <= minor {
+			names = append(names, "/"+f.name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// patch applies the operations to v, which is changed only in the fields they
+// touch. On an error v is of no use.
+func (t *table[T]) patch(v *T, ops []patchOp, minor int) error {
+	fields, err := t.touches(ops, minor)
+	if err != nil {
+		return err
+	}
+	d := patchDoc{fields: make(map[string]any, len(fields))}
+	for _, f := range fields {
+		d.fields[f.name] = f.get(v)
+	}
+	if err := d.apply(ops); err != nil {
+		return err
+	}
+	for _, f := range fields {
+		value := d.fields[f.name]
+		if value == nil && f.required {
+			return invalid("'/%s' is a mandatory attribute and can not be removed", f.name)
+		}
+		if err := t.assign(f, v, value, minor); err != nil {
+			return err
+		}
+	}
+	return nil
+}
