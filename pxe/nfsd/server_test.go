@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"caddyshack/pxe/nfsd/nfstest"
 	"caddyshack/pxe/nfsd/rootfs"
+	"caddyshack/pxe/nfsd/tree/native"
 )
 
 // deadline bounds every test that talks to a server.
@@ -26,7 +28,12 @@ func testContext(t testing.TB) context.Context {
 }
 
 // kinds are the kinds of trees that tests run on.
-func kinds() []rootfs.Kind { return []rootfs.Kind{rootfs.Sidecar} }
+func kinds() []rootfs.Kind {
+	if native.Works(os.TempDir()) != nil {
+		return []rootfs.Kind{rootfs.Sidecar} // an ordinary user
+	}
+	return []rootfs.Kind{rootfs.Sidecar, rootfs.Native}
+}
 
 // newRoot makes an empty root of the given kind.
 func newRoot(t testing.TB, kind rootfs.Kind) string {

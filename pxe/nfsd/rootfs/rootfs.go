@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"caddyshack/pxe/nfsd/tree"
+	"caddyshack/pxe/nfsd/tree/native"
 	"caddyshack/pxe/nfsd/tree/paths"
 	"caddyshack/pxe/nfsd/tree/sidecar"
 )
@@ -21,6 +23,8 @@ type Kind string
 const (
 	// Auto tries Native and falls back to Sidecar.
 	Auto Kind = ""
+	// Native keeps real files and needs privileges; see package native.
+	Native Kind = "native"
 	// Sidecar needs no privileges; see package sidecar.
 	Sidecar Kind = "sidecar"
 )
@@ -45,13 +49,43 @@ func (r *Root) WriteFile(path string, data []byte, mode, uid, gid uint32) error 
 	return paths.WriteFile(r.Tree, path, data, mode, uid, gid)
 }
 
-// Open opens a finished root.
+// Open opens a finished root of either kind.
 func Open(dir string) (*Root, error) {
+	if native.Is(dir) {
+		t, err := native.Open(dir, native.Options{})
+		if err != nil {
+			return nil, err
+		}
+		return &Root{Tree: t}, nil
+	}
 	t, err := sidecar.Open(dir, sidecar.Options{})
 	if err != nil {
 		return nil, err
 	}
 	return &Root{Tree: t}, nil
+}
+
+// KindOf returns the kind of the finished root in dir, or Auto if there is
+// none.
+func KindOf(dir string) Kind {
+	switch {
+	case native.Is(dir):
+		return Native
+	case sidecar.Is(dir):
+		return Sidecar
+	}
+	return Auto
+}
+
+// Choose resolves Auto to the kind that works below the folder dir.
+func Choose(dir string, kind Kind) Kind {
+	if kind != Auto {
+		return kind
+	}
+	if native.Works(dir) == nil {
+		return Native
+	}
+	return Sidecar
 }
 
 // Importer makes a new root out of archives. Close makes it permanent; a
@@ -67,15 +101,25 @@ type Importer struct {
 // Create begins a new root in dir, which must be empty or not exist; its
 // parent must exist.
 func Create(dir string, kind Kind, limits Limits) (*Importer, error) {
-	switch kind {
-	case Auto, Sidecar:
+	im := &Importer{dir: dir}
+	switch Choose(filepath.Dir(dir), kind) {
+	case Native:
+		t, err := native.Create(dir, native.Options{})
+		if err != nil {
+			return nil, err
+		}
+		im.root, im.seal = &Root{Tree: t}, t.Seal
+	case Sidecar:
 		t, err := sidecar.Create(dir, sidecar.Options{})
 		if err != nil {
 			return nil, err
 		}
-		return &Importer{root: &Root{Tree: t}, dir: dir, im: paths.NewImporter(t, limits), seal: t.Seal}, nil
+		im.root, im.seal = &Root{Tree: t}, t.Seal
+	default:
+		return nil, fmt.Errorf("unknown kind of tree %q: use %q or %q", kind, Native, Sidecar)
 	}
-	return nil, fmt.Errorf("unknown kind of tree %q: use %q", kind, Sidecar)
+	im.im = paths.NewImporter(im.root.Tree, limits)
+	return im, nil
 }
 
 // Add unpacks one entry of an archive. The error names the entry.
