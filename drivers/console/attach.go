@@ -103,6 +103,7 @@ func dialWeb(ctx, dctx context.Context, page *url.URL, client *http.Client) (io.
 	secret := page.Fragment
 	ws := page.JoinPath("ws")
 	ws.Fragment, ws.RawFragment = "", ""
+	//nolint:bodyclose // Dial has replaced the body by one that needs no closing.
 	conn, resp, err := websocket.Dial(dctx, ws.String(), &websocket.DialOptions{
 		HTTPClient:   client,
 		HTTPHeader:   http.Header{"Authorization": {"Bearer " + secret}},

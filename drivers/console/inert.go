@@ -68,10 +68,7 @@ func (f *inert) step(b byte) {
 	case inEscape:
 		f.afterEscape(b)
 	case inCharset:
-		f.seq = append(f.seq, b)
-		if b >= 0x30 {
-			f.finish(b < 0x7f && len(f.seq) <= maxSequence)
-		}
+		f.charset(b)
 	case inSequence:
 		f.control(b)
 	case inString, inStringEsc:
@@ -85,7 +82,7 @@ func (f *inert) ground(b byte) {
 	if f.want > 0 {
 		if b&0xc0 == 0x80 {
 			f.char = append(f.char, b)
-			if f.want--; f.want == 0 && !(f.char[0] == 0xc2 && f.char[1] < 0xa0) {
+			if f.want--; f.want == 0 && (f.char[0] != 0xc2 || f.char[1] >= 0xa0) {
 				f.out = append(f.out, f.char...)
 			}
 			return
@@ -128,11 +125,23 @@ func (f *inert) afterEscape(b byte) {
 	}
 }
 
+// charset collects ESC ( B and its like.
+func (f *inert) charset(b byte) {
+	if b < 0x20 {
+		f.ground(b) // terminals carry out control characters at once
+		return
+	}
+	f.seq = append(f.seq, b)
+	if b >= 0x30 {
+		f.finish(b < 0x7f && len(f.seq) <= maxSequence)
+	}
+}
+
 // control collects a control sequence and judges it at its final byte.
 func (f *inert) control(b byte) {
 	switch {
 	case b < 0x20:
-		f.ground(b) // terminals carry out control characters at once
+		f.ground(b)
 		return
 	case b >= 0x7f:
 		f.state = inGround

@@ -65,6 +65,7 @@ func (c *console) acceptRaw() {
 			}
 			continue
 		}
+		from := c.line.ring.tail()
 		if err := c.enter(); err != nil {
 			_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
 			_, _ = fmt.Fprintf(conn, "[caddyshack: %s]\r\n", err)
@@ -73,19 +74,18 @@ func (c *console) acceptRaw() {
 		}
 		go func() {
 			defer c.leave()
-			c.serveRaw(conn)
+			c.serveRaw(conn, from)
 		}()
 	}
 }
 
-// serveRaw joins one TCP viewer to the line, from its live end on.
-func (c *console) serveRaw(conn net.Conn) {
+// serveRaw joins one TCP viewer to the line, from offset from on.
+func (c *console) serveRaw(conn net.Conn, from int64) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
 	// Closing the connection ends both directions.
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	from := c.line.ring.tail()
 	log := c.log.With("viewer", conn.RemoteAddr().String(), "kind", TypeSocat)
 	log.Info("console viewer came")
 

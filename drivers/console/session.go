@@ -22,65 +22,68 @@ type session struct {
 
 var errLeft = errors.New("left by the escape sequence")
 
+// half is one direction of a session; err is set when done closes.
+type half struct {
+	done chan struct{}
+	err  error
+}
+
+func begin(copyAll func() error) *half {
+	h := &half{done: make(chan struct{})}
+	go func() {
+		defer close(h.done)
+		h.err = copyAll()
+	}()
+	return h
+}
+
 // run copies both ways until one of Attach's ends is reached.
-func (s *session) run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+func (s *session) run(parent context.Context) error {
+	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.Close() })
 	defer stop()
-	outDone := make(chan error, 1)
-	go func() { outDone <- s.copyOut() }()
-	inDone := make(chan error, 1)
-	go func() { inDone <- s.copyIn(ctx) }()
+	out := begin(s.copyOut)
+	in := begin(func() error { return s.copyIn(ctx) })
 
-	ended := func() error {
-		parent := ctx.Err()
-		cancel()
-		_ = s.conn.Close()
-		return parent
-	}
+	var err error
 	select {
 	case <-ctx.Done():
-	case err := <-outDone:
-		if parent := ended(); parent != nil {
-			return parent
+	case <-out.done:
+		err = out.err
+	case <-in.done:
+		if err = in.err; err == nil {
+			err = s.waitQuiet(ctx, out)
 		}
-		if _, pollable := s.in.(*os.File); pollable {
-			<-inDone
-		}
-		return err
-	case err := <-inDone:
-		if err == nil {
-			err = s.waitQuiet(ctx, outDone)
-		} else if ctx.Err() == nil {
-			_ = s.conn.Close()
-			<-outDone
-		}
-		if errors.Is(err, errLeft) {
-			return nil
-		}
-		return err
 	}
-	err := ended()
-	<-outDone
+	cancel()
+	_ = s.conn.Close()
+	<-out.done
+	if _, ok := s.in.(*os.File); ok {
+		<-in.done // others cannot be woken
+	}
+	switch {
+	case parent.Err() != nil:
+		return parent.Err()
+	case errors.Is(err, errLeft):
+		return nil
+	}
 	return err
 }
 
 // waitQuiet returns when no output has come for a while, or no more can come.
-func (s *session) waitQuiet(ctx context.Context, outDone <-chan error) error {
+func (s *session) waitQuiet(ctx context.Context, out *half) error {
 	timer := time.NewTimer(s.quiet)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case err := <-outDone:
-			return err
+		case <-out.done:
+			return out.err
 		case <-s.seen:
 			timer.Reset(s.quiet)
 		case <-timer.C:
-			_ = s.conn.Close()
-			<-outDone
 			return nil
 		}
 	}
