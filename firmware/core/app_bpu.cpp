@@ -101,6 +101,10 @@ void BpuApp::adopt_config(uint32_t now) {
   MqttSettings settings;
   settings.host = config_.host;
   settings.port = config_.port;
+  pins_.count = 0;
+  for (uint8_t i = 0; i < kKeySlots; i++)
+    if (config_.keys >> i & 1) pins_.key[pins_.count++] = config_.key[i];
+  settings.pins = config_.tls ? &pins_ : nullptr;
   settings.connect = mqtt::Connect{config_.id, config_.user, config_.password, will_topic_, "offline", 15};
   settings.filters = filters_;
   settings.filter_count = 3;

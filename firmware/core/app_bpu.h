@@ -147,6 +147,7 @@ class BpuApp final : private MqttListener {
   char will_topic_[64];
   char unit_filter_[64], slot_filter_[64];
   const char* filters_[3];
+  Pins pins_ = {};
   char text_[449];  // the payload being written; 448 bytes are the most the contract allows
 };
 

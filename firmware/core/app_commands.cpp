@@ -104,8 +104,8 @@ void BpuApp::slot_command(uint8_t slot, Text payload) {
     code = Code::Dup;
   } else {
     code = run_slot_command(slot, json);
-    if (code == Code::Done || code == Code::Accepted) fence_[slot].remember(id);
-    if (code == Code::Accepted) {
+    if (code == Code::Done || code == Code::Accepted) {
+      fence_[slot].remember(id);
       last_[slot] = id;
       touched_[slot] = true;
     }

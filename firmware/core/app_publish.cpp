@@ -139,8 +139,12 @@ bool BpuApp::publish_info(uint32_t now) {
     if (i > 0) writer.character(':');
     writer.hex(address + i, 1);
   }
+  char version[20];
+  const uint32_t number = hal_.flash.running_version();
+  TextWriter(version, sizeof version)
+      .number(number / 10000).character('.').number(number / 100 % 100).character('.').number(number % 100);
   JsonWriter json(text_, sizeof text_);
-  json.string("fw", kFirmwareVersion).string("hw", kHardware).number("slots", slots_).number("proto", 1);
+  json.string("fw", version).string("hw", kHardware).number("slots", slots_).number("proto", 1);
   json.number("boot", boot_).string("reset", hal_.chip.reset_reason()).string("ip", ip).string("mac", mac);
   json.number("min", update_.minimum_version()).string("update", update_.report());
   return json.end() && send("info", 0, 1, true, now);

@@ -59,9 +59,16 @@ struct Storage {
 
 enum class NetState : uint8_t { Closed, Opening, Open };
 
-// One TCP (or TLS) connection. Nothing here may wait, save open where a platform has no other way.
+// Public keys of which the server must hold one: uncompressed P-256 points of 65 bytes.
+struct Pins {
+  const uint8_t* key[2];
+  uint8_t count;
+};
+
+// One TCP connection, with TLS 1.2 when opened with pins. Nothing here may wait, save open where a platform has
+// no other way. pins must stay until close.
 struct Transport {
-  virtual void open(const char* host, uint16_t port) = 0;
+  virtual void open(const char* host, uint16_t port, const Pins* pins) = 0;
   virtual NetState state() = 0;
   // Bytes moved, 0 when it would wait, -1 when the connection is gone.
   virtual int read(uint8_t* data, size_t size) = 0;

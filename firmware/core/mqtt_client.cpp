@@ -46,7 +46,7 @@ void MqttClient::disconnect(uint32_t now) {
 void MqttClient::open(uint32_t now) {
   reader_.reset();
   enter(Phase::Opening, now);
-  transport_.open(settings_.host, settings_.port);
+  transport_.open(settings_.host, settings_.port, settings_.pins);
 }
 
 uint16_t MqttClient::next_id() {

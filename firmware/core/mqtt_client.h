@@ -10,6 +10,7 @@ namespace bpu {
 struct MqttSettings {
   const char* host;
   uint16_t port;
+  const Pins* pins;  // null: plain TCP
   mqtt::Connect connect;
   const char* const* filters;
   uint8_t filter_count;
@@ -47,6 +48,8 @@ class MqttClient {
   void tick(uint32_t now, bool may_open);
 
   bool up() const { return phase_ == Phase::Up; }
+  // No connection and none being made.
+  bool resting() const { return phase_ <= Phase::Waiting; }
   // True when publish would take a message now.
   bool ready() const { return up() && tx_size_ == 0 && in_flight_ == 0; }
   // False when not ready or when it does not fit.

@@ -80,7 +80,7 @@ bool Provisioner::run(const JsonObject& json, const char* op, JsonWriter& answer
 void Provisioner::hello(JsonWriter& answer) {
   uint8_t mac[6] = {};
   hal_.chip.mac(mac);
-  answer.string("fw", kFirmwareVersion).string("hw", kHardware).string("id", config_.id).hex("mac", mac, 6);
+  answer.number("version", hal_.flash.running_version()).string("hw", kHardware).string("id", config_.id).hex("mac", mac, 6);
   answer.number("boot", boot_).string("reset", hal_.chip.reset_reason());
 }
 

@@ -90,6 +90,7 @@ void Slot::begin(Why why) {
 void Slot::cut(Why why) {
   graceful_ = hold_ = false;
   want_ = cycle_;
+  retries_ = 0;
   go(Power::Stopping, why);
 }
 
@@ -133,9 +134,11 @@ Code Slot::command(Op op, uint16_t wait_s, LedMode led) {
         return Code::Done;
       }
       cycle_ = false;
-      if (power_ == Power::Fault)
+      if (power_ == Power::Fault) {
         clear_fault(Why::Command);
-      else if (op == Op::Shutdown)
+        return power_ == Power::Off ? Code::Done : Code::Accepted;
+      }
+      if (op == Op::Shutdown)
         ask_shutdown(wait_s, Why::Command);
       else
         cut(Why::Command);
@@ -230,17 +233,12 @@ void Slot::watch_alive(uint32_t ms) {
   if (!(steady_ & in::kAliveN)) {
     dead_ = 0;
     alive_ = seen_alive_ = true;
-    if (power_ == Power::On && why_ == Why::Halted) why_ = why_alive_;
     return;
   }
   if (dead_ < times::kDeadSamples) dead_++;
   if (dead_ < times::kDeadSamples || !alive_) return;
   alive_ = false;
   raise(Event::Halted);
-  if (power_ == Power::On) {
-    why_alive_ = why_;
-    why_ = Why::Halted;
-  }
 }
 
 void Slot::watch_button(uint32_t ms) {
@@ -275,9 +273,6 @@ void Slot::short_press() {
     begin(Why::Button);
   } else if (power_ == Power::On && (steady_ & in::kAlwaysOnN)) {
     ask_shutdown(0, Why::Button);
-  } else if (power_ == Power::Fault && !(steady_ & in::kPowerGood)) {
-    retries_ = 0;
-    begin(Why::Button);
   }
 }
 
@@ -339,15 +334,9 @@ void Slot::advance_stopping() {
 }
 
 void Slot::advance_fault() {
-  if (why_ == Why::Overload) {
-    if (retries_ >= times::kRetries || in_state_ < times::kRetry || (steady_ & in::kPowerGood)) return;
-    retries_++;
-    const uint8_t retries = retries_;
-    begin(Why::Overload);
-    retries_ = retries;
-  } else if (why_ == Why::Backfed && !(steady_ & in::kPowerGood)) {
-    go(Power::Off, Why::Backfed);
-  }
+  if (why_ != Why::Overload || retries_ >= times::kRetries || in_state_ < times::kRetry) return;
+  retries_++;
+  begin(Why::Overload);
 }
 
 bool Slot::next_event(Event& event) {

@@ -117,7 +117,6 @@ class Slot {
 
   Power power_ = Power::Empty;
   Why why_ = Why::Boot;
-  Why why_alive_ = Why::Boot;  // why as it was before `halted`
   bool want_ = false;
   bool cycle_ = false;
   bool graceful_ = false;

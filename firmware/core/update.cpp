@@ -183,7 +183,7 @@ void Update::tick(uint32_t now) {
       backup_sector();
       break;
     case Phase::Connect:
-      hal_.http.open(order_.host, order_.port);
+      hal_.http.open(order_.host, order_.port, nullptr);
       enter(Phase::Request, "fetch");
       break;
     case Phase::Request: request(); break;

@@ -5,8 +5,7 @@
 
 namespace bpu {
 
-constexpr char kFirmwareVersion[] = "1.0.0";
-constexpr uint32_t kFirmwareNumber = 10000;  // major * 10000 + minor * 100 + patch
+constexpr uint32_t kFirmwareNumber = 10000;  // major * 10000 + minor * 100 + patch: 1.0.0
 constexpr char kHardware[] = "a";            // revision of the backplane
 constexpr uint32_t kHardwareId = 0x42505541; // "BPUA", must be that of an update's image
 

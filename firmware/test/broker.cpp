@@ -24,7 +24,7 @@ bool take(const uint8_t*& at, const uint8_t* end, char* out, size_t capacity) {
 
 }  // namespace
 
-void Broker::open(const char*, uint16_t) {
+void Broker::open(const char*, uint16_t, const bpu::Pins*) {
   if (session_) end_session(true);  // a second connection of the same client takes over
   from_size_ = to_start_ = to_size_ = 0;
   subscribed_ = false;

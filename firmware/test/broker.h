@@ -18,7 +18,7 @@ class Broker final : public bpu::Transport {
  public:
   // The client's side. Data is only queued here; pump does the broker's work, so that its stack is not
   // counted as the client's.
-  void open(const char* host, uint16_t port) override;
+  void open(const char* host, uint16_t port, const bpu::Pins* pins) override;
   bpu::NetState state() override { return state_; }
   int read(uint8_t* data, size_t size) override;
   int write(const uint8_t* data, size_t size) override;

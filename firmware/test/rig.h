@@ -64,7 +64,7 @@ class Esp final : public bpu::Chip {
 // A server that gives one file, to whoever asks.
 class FileServer final : public bpu::Transport {
  public:
-  void open(const char*, uint16_t) override {
+  void open(const char*, uint16_t, const bpu::Pins*) override {
     state_ = refuse ? bpu::NetState::Closed : bpu::NetState::Open;
     sent_ = head_sent_ = 0;
     asked[0] = 0;
