@@ -1,6 +1,7 @@
 package nfsd
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -16,6 +17,7 @@ const (
 	maxStrangerRecord = 4 << 10             // a MNT needs less than 2 KiB
 	maxFragments      = 1024
 	lastFragment      = 1 << 31
+	readAhead         = 4 << 10
 )
 
 var errRecord = errors.New("record over the limit")
@@ -33,6 +35,7 @@ type client struct {
 type conn struct {
 	s      *Server
 	nc     net.Conn
+	in     *bufio.Reader // takes a small call in one system call
 	client *client
 	slots  chan struct{} // calls under way
 	wmu    sync.Mutex
@@ -61,7 +64,7 @@ func (s *Server) admit(nc net.Conn) {
 		s.clients[addr] = cl
 	}
 	cl.conns++
-	c := &conn{s: s, nc: nc, client: cl, slots: make(chan struct{}, or(s.Limits.Calls, 32))}
+	c := &conn{s: s, nc: nc, in: bufio.NewReaderSize(nc, readAhead), client: cl, slots: make(chan struct{}, or(s.Limits.Calls, 32))}
 	s.conns[c] = struct{}{}
 	s.working.Go(c.serve)
 }
@@ -201,7 +204,7 @@ func (c *conn) readRecord() (record []byte, held int64, err error) {
 	}()
 	for range maxFragments {
 		var mark [4]byte
-		if _, err := io.ReadFull(c.nc, mark[:]); err != nil {
+		if _, err := io.ReadFull(c.in, mark[:]); err != nil {
 			return nil, held, err
 		}
 		if b == nil { // the first bytes are there: the rest must follow
@@ -220,7 +223,7 @@ func (c *conn) readRecord() (record []byte, held int64, err error) {
 		if b, held, err = c.grow(b, n, held); err != nil {
 			return nil, held, err
 		}
-		if _, err = io.ReadFull(c.nc, b[len(b)-n:]); err != nil {
+		if _, err = io.ReadFull(c.in, b[len(b)-n:]); err != nil {
 			return nil, held, err
 		}
 		if v&lastFragment != 0 {
