@@ -1,0 +1,56 @@
+package bootlog
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"time"
+
+	"caddyshack/pxe/nfsd"
+	"caddyshack/pxe/tftpd"
+)
+
+// FromTFTP turns what the TFTP server reports into an event. Refused requests
+// say nothing about a boot, and give none.
+func FromTFTP(e tftpd.Event) (Event, bool) {
+	outcomes := map[tftpd.Kind]Outcome{
+		tftpd.Started: Started, tftpd.Progress: Progress, tftpd.Done: Done, tftpd.Probe: Probe,
+		tftpd.Missing: Missing, tftpd.Denied: Denied, tftpd.Failed: Failed,
+	}
+	outcome, ok := outcomes[e.Kind]
+	if !ok || e.ID == "" {
+		return Event{}, false
+	}
+	b := Event{
+		ID: e.ID, Time: e.Time, Stage: StageFile, Outcome: outcome, Name: e.Name,
+		Size: e.Size, Offset: e.Offset, Duration: e.Duration, Detail: e.Err,
+	}
+	if e.Kind == tftpd.Denied {
+		b.Detail = fmt.Sprintf("it belongs to %s", e.Owner)
+	}
+	return b, true
+}
+
+// FromNFS turns what the NFS server reports about a machine into an event.
+// Only mounts and the reading of init tell how far a boot has come; init is
+// told by its name, or by being given as the image's own.
+func FromNFS(id string, at time.Time, e nfsd.Event, inits ...string) (Event, bool) {
+	b := Event{ID: id, Time: at, Name: e.Path}
+	switch e.Kind {
+	case nfsd.EventMount:
+		b.Stage = StageMount
+		if !e.OK {
+			b.Outcome, b.Detail = Denied, e.Reason
+		}
+	case nfsd.EventFirstRead:
+		name := path.Clean("/" + e.Path)
+		known := []string{"/sbin/init", "/usr/sbin/init", "/etc/init", "/bin/init", "/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd"}
+		if !slices.Contains(known, name) && !slices.Contains(inits, name) {
+			return Event{}, false
+		}
+		b.Stage = StageInit
+	default:
+		return Event{}, false
+	}
+	return b, id != ""
+}
