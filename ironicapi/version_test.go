@@ -1,0 +1,234 @@
+package ironicapi_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// TestBoundaries asks for each thing one version before it exists and at it.
+// It covers every version up to the announced maximum that changes what a
+// client can see here.
+func TestBoundaries(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.node(map[string]any{"name": "n1"})
+	at := "/v1/nodes/" + id
+	const u = "/6bf5d4d6-9c1b-4f4c-9f0a-0d5b54f1a111"
+	prov := func(target string) map[string]any { return map[string]any{"target": target} }
+	newNode := func(k string, v any) map[string]any { return map[string]any{"driver": "fake-hardware", k: v} }
+	tests := []struct {
+		since         int
+		method, path  string
+		body          any
+		before, after int
+	}{
+		{4, "PUT", at + "/states/provision", prov("provide"), 406, 400},
+		{4, "PUT", at + "/states/provision", prov("manage"), 406, 202},
+		{5, "GET", "/v1/nodes/n1", nil, 404, 200},
+		{5, "POST", "/v1/nodes", newNode("name", "n5"), 406, 201},
+		{5, "PATCH", at, op("replace", "/name", "n1"), 406, 200},
+		{6, "PUT", at + "/states/provision", prov("inspect"), 406, 202},
+		{8, "GET", at + "?fields=uuid", nil, 406, 200},
+		{8, "GET", "/v1/nodes?fields=uuid", nil, 406, 200},
+		{9, "GET", "/v1/nodes?provision_state=enroll", nil, 406, 200},
+		{10, "PATCH", at, op("replace", "/name", "n~1"), 400, 200},
+		{12, "PUT", at + "/states/raid", map[string]any{"logical_disks": []any{}}, 404, 404},
+		{12, "GET", "/v1/drivers/fake-hardware/raid/logical_disk_properties", nil, 406, 404},
+		{13, "PUT", at + "/states/provision", prov("abort"), 406, 400},
+		{15, "PUT", at + "/states/provision", map[string]any{"target": "clean", "clean_steps": []any{map[string]any{"interface": "deploy", "step": "erase"}}}, 406, 202},
+		{16, "GET", "/v1/nodes?driver=x", nil, 406, 200},
+		{17, "PUT", at + "/states/provision", prov("adopt"), 406, 202},
+		{20, "POST", "/v1/nodes", newNode("network_interface", "noop"), 406, 201},
+		{21, "GET", "/v1/nodes?resource_class=x", nil, 406, 200},
+		{21, "POST", "/v1/nodes", newNode("resource_class", "x"), 406, 201},
+		{22, "GET", "/v1/lookup?addresses=aa:bb:cc:dd:ee:ff", nil, 404, 404},
+		{22, "POST", "/v1/heartbeat/" + id, map[string]any{"callback_url": "http://a"}, 404, 400},
+		{23, "GET", "/v1/portgroups", nil, 404, 200},
+		{24, "GET", at + "/portgroups", nil, 404, 200},
+		{24, "GET", "/v1/ports?portgroup=x", nil, 406, 404},
+		{27, "PUT", at + "/states/power", prov("soft power off"), 406, 202},
+		{27, "PUT", at + "/states/power", map[string]any{"target": "power on", "timeout": 5}, 406, 202},
+		{28, "GET", at + "/vifs", nil, 404, 200},
+		{29, "PUT", at + "/management/inject_nmi", map[string]any{}, 404, 204},
+		{30, "GET", "/v1/drivers?type=classic", nil, 406, 200},
+		{30, "GET", "/v1/drivers?detail=true", nil, 406, 200},
+		{31, "POST", "/v1/nodes", newNode("power_interface", "fake"), 406, 201},
+		{32, "GET", "/v1/volume", nil, 404, 200},
+		{32, "GET", "/v1/volume/targets?detail=true", nil, 404, 200},
+		{32, "GET", at + "/volume/targets?detail=True", nil, 404, 200},
+		{33, "POST", "/v1/nodes", newNode("storage_interface", "noop"), 406, 201},
+		{35, "PUT", at + "/states/provision", map[string]any{"target": "rebuild", "configdrive": "H4sI"}, 406, 400},
+		{37, "GET", at + "/traits", nil, 404, 200},
+		{38, "PUT", at + "/states/provision", map[string]any{"target": "rescue", "rescue_password": "x"}, 406, 202},
+		{38, "POST", "/v1/nodes", newNode("rescue_interface", "no-rescue"), 406, 201},
+		{40, "GET", at + "/bios", nil, 404, 200},
+		{40, "POST", "/v1/nodes", newNode("bios_interface", "no-bios"), 406, 201},
+		{42, "GET", "/v1/nodes?fault=power+failure", nil, 406, 200},
+		{43, "GET", "/v1/nodes?detail=true", nil, 400, 200},
+		{43, "GET", "/v1/ports?detail=true", nil, 400, 200},
+		{43, "GET", "/v1/chassis?detail=true", nil, 400, 200},
+		{45, "PATCH", at + "?reset_interfaces=true", op("replace", "/driver", "fake-hardware"), 406, 200},
+		{46, "GET", "/v1/nodes?conductor_group=x", nil, 406, 200},
+		{46, "POST", "/v1/nodes", newNode("conductor_group", "x"), 406, 201},
+		{47, "POST", "/v1/nodes", newNode("automated_clean", true), 406, 201},
+		{48, "PATCH", at, op("replace", "/protected", false), 406, 200},
+		{49, "GET", "/v1/conductors", nil, 404, 200},
+		{49, "GET", "/v1/nodes?conductor=twin", nil, 406, 200},
+		{49, "GET", at + "?fields=conductor", nil, 406, 200},
+		{50, "GET", "/v1/nodes?owner=x", nil, 406, 200},
+		{50, "POST", "/v1/nodes", newNode("owner", "x"), 406, 201},
+		{51, "GET", "/v1/nodes?description_contains=x", nil, 406, 200},
+		{51, "POST", "/v1/nodes", newNode("description", "x"), 406, 201},
+		{52, "GET", "/v1/allocations", nil, 404, 200},
+		{52, "POST", "/v1/allocations", map[string]any{}, 405, 400},
+		{52, "GET", at + "/allocation", nil, 404, 404},
+		{54, "POST", "/v1/events", map[string]any{"events": []any{}}, 405, 400},
+		{55, "GET", "/v1/deploy_templates", nil, 404, 200},
+		{55, "POST", "/v1/deploy_templates", map[string]any{}, 405, 400},
+		{57, "PATCH", "/v1/allocations" + u, op("add", "/name", "x"), 405, 404},
+		{60, "GET", "/v1/allocations?owner=x", nil, 406, 200},
+		{61, "GET", "/v1/nodes?retired=true", nil, 406, 200},
+		{61, "POST", "/v1/nodes", newNode("retired", true), 406, 201},
+		{63, "GET", at + "/management/indicators", nil, 404, 200},
+		{65, "GET", "/v1/nodes?lessee=x", nil, 406, 200},
+		{65, "POST", "/v1/nodes", newNode("lessee", "x"), 406, 201},
+		{66, "POST", "/v1/nodes", newNode("network_data", map[string]any{"links": []any{}}), 406, 201},
+		{69, "PUT", at + "/states/provision", map[string]any{"target": "active", "deploy_steps": []any{}}, 406, 400},
+		{70, "PUT", at + "/states/provision", map[string]any{"target": "clean", "disable_ramdisk": true, "clean_steps": []any{map[string]any{"interface": "deploy", "step": "erase"}}}, 406, 400},
+		{73, "PUT", at + "/states/provision", prov("deploy"), 406, 400},
+		{73, "PUT", at + "/states/provision", prov("undeploy"), 406, 202},
+		{74, "GET", at + "/bios?detail=true", nil, 406, 200},
+		{75, "GET", at + "?fields=boot_mode,secure_boot", nil, 406, 200},
+		{76, "PUT", at + "/states/boot_mode", prov("uefi"), 404, 400},
+		{76, "PUT", at + "/states/secure_boot", map[string]any{"target": true}, 404, 400},
+		{77, "GET", "/v1/drivers?fields=name", nil, 406, 200},
+		{77, "GET", "/v1/drivers/fake-hardware?fields=name", nil, 406, 200},
+		{78, "GET", at + "/history", nil, 404, 200},
+		{81, "GET", at + "/inventory", nil, 404, 404},
+		{82, "GET", "/v1/shards", nil, 404, 200},
+		{82, "GET", "/v1/nodes?shard=a", nil, 406, 200},
+		{82, "GET", "/v1/nodes?sharded=true", nil, 406, 200},
+		{82, "GET", "/v1/ports?shard=a", nil, 406, 200},
+		{82, "POST", "/v1/nodes", newNode("shard", "a"), 406, 201},
+	}
+	for _, test := range tests {
+		for _, step := range []struct{ minor, want int }{{test.since - 1, test.before}, {test.since, test.after}} {
+			if a := r.at(step.minor, test.method, test.path, test.body); a.status != step.want {
+				t.Errorf("1.%d %s %s %v: got %d %s, want %d", step.minor, test.method, test.path, test.body, a.status, a.text, step.want)
+			}
+		}
+	}
+}
+
+// TestFieldsByVersion looks for each field of a reply one version before it exists and at it.
+func TestFieldsByVersion(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.node(map[string]any{"name": "n1"})
+	port, _ := r.must(201, "POST", "/v1/ports", map[string]any{"node_uuid": id, "address": "AA:BB:CC:DD:EE:01"}).body["uuid"].(string)
+	for path, fields := range map[string]map[string]int{
+		"/v1/nodes/" + id: {
+			"driver_internal_info": 3, "name": 5, "inspection_started_at": 6, "inspection_finished_at": 6, "clean_step": 7,
+			"raid_config": 12, "target_raid_config": 12, "states": 14, "network_interface": 20, "resource_class": 21,
+			"portgroups": 24, "boot_interface": 31, "console_interface": 31, "deploy_interface": 31, "inspect_interface": 31,
+			"management_interface": 31, "power_interface": 31, "raid_interface": 31, "vendor_interface": 31, "volume": 32,
+			"storage_interface": 33, "traits": 37, "rescue_interface": 38, "bios_interface": 40, "fault": 42, "deploy_step": 44,
+			"conductor_group": 46, "automated_clean": 47, "protected": 48, "protected_reason": 48, "conductor": 49, "owner": 50,
+			"description": 51, "allocation_uuid": 52, "retired": 61, "retired_reason": 61, "lessee": 65, "network_data": 66,
+			"boot_mode": 75, "secure_boot": 75, "shard": 82,
+		},
+		"/v1/nodes/" + id + "/states": {"raid_config": 12, "target_raid_config": 12, "boot_mode": 75, "secure_boot": 75},
+		"/v1/ports/" + port: {"internal_info": 18, "local_link_connection": 19, "pxe_enabled": 19, "portgroup_uuid": 24,
+			"physical_network": 34, "is_smartnic": 53},
+		"/v1/drivers/fake-hardware": {"properties": 14, "type": 30, "default_power_interface": 30, "enabled_network_interfaces": 30,
+			"default_storage_interface": 33, "default_rescue_interface": 38, "default_bios_interface": 40},
+		"/v1": {"lookup": 22, "heartbeat": 22, "portgroups": 23, "volume": 32, "conductors": 49, "allocations": 52, "events": 54,
+			"deploy_templates": 55, "shards": 82},
+	} {
+		for field, since := range fields {
+			before, after := r.at(since-1, "GET", path, nil), r.at(since, "GET", path, nil)
+			if _, ok := before.body[field]; ok || before.status != 200 {
+				t.Errorf("%s %s is there in 1.%d", path, field, since-1)
+			}
+			if _, ok := after.body[field]; !ok {
+				t.Errorf("%s %s is not there in 1.%d: %s", path, field, since, after.text)
+			}
+		}
+	}
+	for _, field := range []string{"firmware_interface", "parent_node", "service_step", "disable_power_off", "instance_name", "health"} {
+		if _, ok := r.at(82, "GET", "/v1/nodes/"+id, nil).body[field]; ok {
+			t.Errorf("%s is newer than 1.82", field)
+		}
+	}
+}
+
+func TestStatesByVersion(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for minor, want := range map[int]any{1: nil, 2: "available", 10: "available", 11: "enroll"} {
+		a := r.at(minor, "POST", "/v1/nodes", map[string]any{"driver": "fake-hardware"})
+		if got := a.body["provision_state"]; a.status != 201 || got != want {
+			t.Errorf("1.%d: a new node is %v, want %v", minor, got, want)
+		}
+	}
+	id := r.node(nil)
+	r.backend.Edit(id, func(n *node) { n.ProvisionState = "inspect wait" })
+	for minor, want := range map[int]string{38: "inspecting", 39: "inspect wait"} {
+		if got := r.at(minor, "GET", "/v1/nodes/"+id, nil).body["provision_state"]; got != want {
+			t.Errorf("1.%d: got %v, want %s", minor, got, want)
+		}
+	}
+}
+
+func TestNegotiation(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for name, test := range map[string]struct {
+		headers map[string]string
+		status  int
+		used    string
+	}{
+		"none":               {nil, 200, "1.1"},
+		"old header":         {map[string]string{"X-OpenStack-Ironic-API-Version": "1.46"}, 200, "1.46"},
+		"latest":             {map[string]string{"X-OpenStack-Ironic-API-Version": "LATEST"}, 200, "1.82"},
+		"standard wins":      {map[string]string{"X-OpenStack-Ironic-API-Version": "1.10", "OpenStack-API-Version": "baremetal 1.46"}, 200, "1.46"},
+		"one of several":     {map[string]string{"OpenStack-API-Version": "compute 2.90, baremetal 1.30"}, 200, "1.30"},
+		"of another service": {map[string]string{"OpenStack-API-Version": "compute 2.90"}, 200, "1.1"},
+		"too new":            {map[string]string{"X-OpenStack-Ironic-API-Version": "1.83"}, 406, ""},
+		"far too new":        {map[string]string{"X-OpenStack-Ironic-API-Version": "1.99999"}, 406, ""},
+		"too old":            {map[string]string{"X-OpenStack-Ironic-API-Version": "1.0"}, 406, ""},
+		"other major":        {map[string]string{"X-OpenStack-Ironic-API-Version": "2.0"}, 406, ""},
+		"junk":               {map[string]string{"X-OpenStack-Ironic-API-Version": "one"}, 406, ""},
+		"signed":             {map[string]string{"X-OpenStack-Ironic-API-Version": "1.+5"}, 406, ""},
+		"long":               {map[string]string{"X-OpenStack-Ironic-API-Version": strings.Repeat("9", 8000)}, 406, ""},
+		"empty":              {map[string]string{"X-OpenStack-Ironic-API-Version": ""}, 406, ""},
+	} {
+		for _, path := range []string{"/v1/nodes", "/v1"} {
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+			for k, v := range test.headers {
+				req.Header.Set(k, v)
+			}
+			a := r.send(req)
+			if a.status != test.status || a.header.Get("X-OpenStack-Ironic-API-Version") != test.used {
+				t.Errorf("%s: %s answered %d with version %q, want %d with %q", name, path, a.status,
+					a.header.Get("X-OpenStack-Ironic-API-Version"), test.status, test.used)
+			}
+			if a.header.Get("X-OpenStack-Ironic-API-Minimum-Version") != "1.1" || a.header.Get("X-OpenStack-Ironic-API-Maximum-Version") != "1.82" {
+				t.Errorf("%s: the range of versions is missing", name)
+			}
+			if !strings.HasPrefix(a.header.Get("Openstack-Request-Id"), "req-") || a.header.Get("X-Openstack-Request-Id") == "" {
+				t.Errorf("%s: the request ids are missing", name)
+			}
+			if test.status == 406 {
+				if !strings.Contains(a.fault(), "The supported version range is: [1.1, 1.82].") || len(a.text) > 600 {
+					t.Errorf("%s: %s", name, a.text)
+				}
+				if shape := "faultstring"; (path == "/v1") != strings.Contains(a.text, shape) {
+					t.Errorf("%s: %s has the wrong shape: %s", name, path, a.text)
+				}
+			}
+		}
+	}
+}
