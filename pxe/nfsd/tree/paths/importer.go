@@ -61,12 +61,17 @@ func (im *Importer) Add(h *tar.Header, r io.Reader) error {
 	return nil
 }
 
-// AddAll unpacks a whole tar archive.
+// AddAll unpacks a whole tar archive. One that was cut off is an error even
+// if it was cut between two entries.
 func (im *Importer) AddAll(r io.Reader) error {
-	tr := tar.NewReader(r)
+	tail := &tailReader{r: r}
+	tr := tar.NewReader(tail)
 	for {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
+			if !tail.whole() {
+				return fmt.Errorf("reading the archive after %d entries: its end is missing: %w", im.count, io.ErrUnexpectedEOF)
+			}
 			return nil
 		}
 		if err != nil {
