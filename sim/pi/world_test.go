@@ -100,13 +100,12 @@ func (l *line) enter(keys string) {
 
 // world is a boot service with one Pi's files.
 type world struct {
-	tftp   *tftpd.Server
-	trees  *tftpd.Trees
-	nfs    *nfsd.Server
-	port   int
-	mu     sync.Mutex
-	asked  []string
-	tftpEv chan tftpd.Event
+	tftp  *tftpd.Server
+	trees *tftpd.Trees
+	nfs   *nfsd.Server
+	port  int
+	mu    sync.Mutex
+	asked []string
 }
 
 // serve starts something that runs until the test ends.
@@ -125,17 +124,28 @@ func serve(tb testing.TB, f func(context.Context) error) {
 
 func newWorld(tb testing.TB) *world {
 	tb.Helper()
-	w := &world{tftpEv: make(chan tftpd.Event, 10000)}
+	return newWorldWith(tb, nil, nil)
+}
+
+// newWorldWith also tells somebody what the servers see.
+func newWorldWith(tb testing.TB, files func(tftpd.Event), mounts func(nfsd.Event)) *world {
+	tb.Helper()
+	w := &world{}
 	var err error
 	if w.trees, err = tftpd.NewTrees(""); err != nil {
 		tb.Fatal(err)
 	}
-	w.tftp, err = tftpd.Listen(tb.Context(), tftpd.Config{Addr: "127.0.0.1:0", Source: w.trees, OnEvent: w.hear})
+	w.tftp, err = tftpd.Listen(tb.Context(), tftpd.Config{Addr: "127.0.0.1:0", Source: w.trees, OnEvent: func(e tftpd.Event) {
+		w.hear(e)
+		if files != nil {
+			files(e)
+		}
+	}})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	serve(tb, w.tftp.Serve)
-	w.nfs = &nfsd.Server{Addr: "127.0.0.1:0"}
+	w.nfs = &nfsd.Server{Addr: "127.0.0.1:0", OnEvent: mounts}
 	if err := w.nfs.Listen(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
