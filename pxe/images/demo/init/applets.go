@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // call is one run of a command, in the shell's process or its own.
@@ -70,19 +71,23 @@ func applets() map[string]applet {
 		"tty":      {tty, "", "print the terminal's name"},
 		"uname":    {uname, "[-amnrsv]", "print what system this is"},
 		"uptime":   {printUptime, "", "print how long the system runs"},
-		"wc":       {wc, "[FILE…]", "count lines, words and bytes"},
+		"wc":       {wc, "[-lwc] [FILE…]", "count lines, words and bytes"},
 		"whoami":   {whoami, "", "print who one is"},
 	}
 }
 
 // run runs a and returns the exit status.
 func (c *call) run(a applet) int {
-	if err := a.run(c); err != nil {
+	err := a.run(c)
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) {
+		return 141 // nobody reads on; as if ended by SIGPIPE
+	}
+	if err != nil {
 		c.failf("%s", plain(err))
 	}
 	switch {
 	case c.ctx.Err() != nil:
-		return 130
+		return interrupted
 	case c.failed:
 		return 1
 	}

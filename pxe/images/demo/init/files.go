@@ -121,6 +121,9 @@ func (c *call) inputs(names []string, read func(name string, r io.Reader) error)
 		if err == nil {
 			err = errors.Join(read(n, interruptible{c.ctx, f}), f.Close())
 		}
+		if errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) {
+			return err
+		}
 		if err != nil {
 			c.failf("%s", plain(err))
 		}

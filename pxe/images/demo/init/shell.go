@@ -18,6 +18,9 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
+// interrupted is the exit status of what ^C ended.
+const interrupted = 130
+
 // shellMain is sh: interactive on a terminal, or -c COMMAND, or a file, or what
 // comes on standard input.
 func shellMain(args []string) int {
@@ -106,27 +109,36 @@ func (sh *shell) script(r io.Reader, name string) int {
 		return 2
 	}
 	signal.Notify(sh.interrupts, os.Interrupt)
-	return sh.status(sh.run(file))
+	return sh.run(file.Stmts)
 }
 
-// run runs one command until it ends or is interrupted.
-func (sh *shell) run(node syntax.Node) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	done := make(chan struct{})
-	defer close(done)
+// run runs statements until they end or ^C comes, and returns the exit status
+// of the last.
+func (sh *shell) run(stmts []*syntax.Stmt) int {
 	select {
 	case <-sh.interrupts: // from before
 	default:
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	go func() {
 		select {
 		case <-sh.interrupts:
 			cancel()
-		case <-done:
+		case <-ctx.Done():
 		}
 	}()
-	return sh.runner.Run(ctx, node)
+	code := 0
+	for _, stmt := range stmts {
+		code = sh.status(sh.runner.Run(ctx, stmt))
+		if ctx.Err() != nil {
+			return interrupted
+		}
+		if sh.runner.Exited() {
+			break
+		}
+	}
+	return code
 }
 
 // status turns an error of run into an exit status, reporting what is not one.
@@ -138,7 +150,7 @@ func (sh *shell) status(err error) int {
 	case exited:
 		return int(code)
 	case errors.Is(err, context.Canceled):
-		return 130
+		return interrupted
 	}
 	fmt.Fprintln(sh.stderr, "sh:", err)
 	return 1
@@ -161,7 +173,7 @@ func (sh *shell) interactive(tty *os.File) int {
 		switch {
 		case errors.Is(err, errInterrupted):
 			text.Reset()
-			code = 130
+			code = interrupted
 			continue
 		case err != nil:
 			fmt.Fprintln(sh.stdout, "logout")
@@ -179,15 +191,12 @@ func (sh *shell) interactive(tty *os.File) int {
 			code = 2
 			continue
 		}
-		for _, stmt := range file.Stmts {
-			code = sh.status(sh.run(stmt))
-			if sh.runner.Exited() {
-				return code
-			}
-			if code == 130 {
-				fmt.Fprintln(sh.stdout)
-				break
-			}
+		code = sh.run(file.Stmts)
+		if sh.runner.Exited() {
+			return code
+		}
+		if code == interrupted {
+			fmt.Fprintln(sh.stdout)
 		}
 	}
 }

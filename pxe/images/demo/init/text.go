@@ -104,17 +104,21 @@ func grep(c *call) error {
 }
 
 func wc(c *call) error {
-	return c.inputs(c.args[1:], func(name string, r io.Reader) error {
-		var lines, words, size int64
+	flags, names, err := c.options("lwc")
+	if err != nil {
+		return err
+	}
+	return c.inputs(names, func(name string, r io.Reader) error {
+		count := map[rune]int64{}
 		buf, inWord := make([]byte, 32<<10), false
 		for {
 			n, err := r.Read(buf)
-			size += int64(n)
-			lines += int64(bytes.Count(buf[:n], []byte("\n")))
+			count['c'] += int64(n)
+			count['l'] += int64(bytes.Count(buf[:n], []byte("\n")))
 			for _, b := range buf[:n] {
 				space := b == ' ' || b >= '\t' && b <= '\r'
 				if !space && !inWord {
-					words++
+					count['w']++
 				}
 				inWord = !space
 			}
@@ -125,10 +129,15 @@ func wc(c *call) error {
 				return err
 			}
 		}
-		if name == "-" {
-			name = ""
+		line := ""
+		for _, f := range "lwc" {
+			if flags[f] || len(flags) == 0 {
+				line += fmt.Sprintf("%7d ", count[f])
+			}
 		}
-		_, err := fmt.Fprintf(c.stdout, "%7d %7d %7d %s\n", lines, words, size, name)
-		return err
+		if name != "-" {
+			line += name
+		}
+		return c.printf("%s\n", line)
 	})
 }
