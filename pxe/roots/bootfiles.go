@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"caddyshack/baremetal"
 	"caddyshack/pxe/images"
 	"caddyshack/pxe/tftpd"
@@ -136,12 +138,16 @@ func (m *Manager) collectBoot(ctx context.Context, s BootSpec) (map[string]tftpd
 		return nil, err
 	}
 	defer target.Close() //nolint:errcheck // a folder
+	if err := target.RemoveAll(staging); err != nil { // of a crash
+		return nil, err
+	}
 	contents := map[string]tftpd.Content{"config.txt": {Data: configTxt(config, s)}}
 	for _, prefix := range append(config.prefixes, "") {
 		if name, err := tftpd.CleanName(prefix + "cmdline.txt"); err == nil {
 			contents[name] = tftpd.Content{Data: s.cmdline()}
 		}
 	}
+	var fresh []string
 	for _, f := range files {
 		if _, made := contents[f.name]; made {
 			continue
@@ -149,60 +155,112 @@ func (m *Manager) collectBoot(ctx context.Context, s BootSpec) (map[string]tftpd
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		if err := m.copyBoot(tree, path.Join(folder, f.name), target, f); err != nil {
+		copied, err := m.copyBoot(tree, path.Join(folder, f.name), target, f)
+		if err != nil {
 			return nil, noSpace(fmt.Errorf("copying the boot file %q: %w", f.name, err), m.cfg.Dir)
+		}
+		if copied {
+			fresh = append(fresh, f.name)
 		}
 		contents[f.name] = tftpd.Content{Path: path.Join(nodesDir, s.NodeID, bootDir, f.name)}
 	}
-	return contents, prune(to, contents)
+	if err := prune(to, contents); err != nil {
+		return nil, fmt.Errorf("removing old boot files: %w", err)
+	}
+	if err := m.putBoot(target, fresh); err != nil {
+		return nil, noSpace(fmt.Errorf("putting boot files in place: %w", err), m.cfg.Dir)
+	}
+	return contents, nil
 }
 
-// copyBoot copies one file unless its copy has the same size and time.
-func (m *Manager) copyBoot(t Tree, from string, target *os.Root, f bootFile) error {
+// staging is the folder of copies that are not on stable storage yet.
+const staging = ".new"
+
+// copyBoot copies one file to the staging folder, unless its copy in place has
+// the same size and time.
+func (m *Manager) copyBoot(t Tree, from string, target *os.Root, f bootFile) (copied bool, err error) {
 	if fi, err := target.Lstat(f.name); err == nil && fi.Mode().IsRegular() &&
 		fi.Size() == f.info.Size() && fi.ModTime().Equal(f.info.ModTime()) {
-		return nil
+		return false, nil
 	}
 	if err := m.step("copy " + f.name); err != nil {
-		return err
+		return false, err
 	}
-	if err := target.MkdirAll(path.Dir(f.name), 0o750); err != nil {
-		return err
+	to := path.Join(staging, f.name)
+	if err := target.MkdirAll(path.Dir(to), 0o750); err != nil {
+		return false, err
 	}
 	in, err := t.Open(from)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer in.Close() //nolint:errcheck // read only
-	part := path.Join(path.Dir(f.name), ".part")
-	out, err := target.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
+	out, err := target.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
 	if err != nil {
-		return err
+		return false, err
 	}
 	// A file that grows meanwhile is cut; the next time copies it again.
 	_, err = io.Copy(out, io.LimitReader(in, f.info.Size()))
-	if err := errors.Join(err, out.Sync(), out.Close()); err != nil {
-		return err
+	if err := errors.Join(err, out.Close()); err != nil {
+		return false, err
 	}
-	if err := target.Chtimes(part, f.info.ModTime(), f.info.ModTime()); err != nil {
-		return err
-	}
-	return target.Rename(part, f.name)
+	return true, target.Chtimes(to, f.info.ModTime(), f.info.ModTime())
 }
 
-// prune deletes copies of files that the root has no more.
-func prune(dir string, keep map[string]tftpd.Content) error {
-	return filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+// putBoot moves copies from the staging folder into place, once they are on
+// stable storage: what is in place is whole.
+func (m *Manager) putBoot(target *os.Root, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	dir, err := target.Open(staging)
+	if err != nil {
+		return err
+	}
+	// One for all: there are hundreds of overlays.
+	err = errors.Join(unix.Syncfs(int(dir.Fd())), dir.Close())
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := m.step("put " + n); err != nil {
 			return err
 		}
-		name, err := filepath.Rel(dir, p)
+		if err := target.MkdirAll(path.Dir(n), 0o750); err != nil {
+			return err
+		}
+		if err := target.Rename(path.Join(staging, n), n); err != nil {
+			return err
+		}
+	}
+	return target.RemoveAll(staging)
+}
+
+// prune deletes copies of files that the root has no more, and folders that are
+// empty then.
+func prune(dir string, keep map[string]tftpd.Content) error {
+	var folders []string
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if keep[filepath.ToSlash(name)].Path != "" {
+		name, err := filepath.Rel(dir, p)
+		switch {
+		case err != nil || name == ".":
+			return err
+		case name == staging:
+			return filepath.SkipDir
+		case d.IsDir():
+			folders = append(folders, p)
+			return nil
+		case keep[filepath.ToSlash(name)].Path != "":
 			return nil
 		}
 		return os.Remove(p)
 	})
+	slices.Reverse(folders) // the inner ones first
+	for _, f := range folders {
+		_ = os.Remove(f) // unless it is in use
+	}
+	return err
 }

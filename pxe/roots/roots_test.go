@@ -351,6 +351,18 @@ func TestPublishSeesTheNodesOwnKernel(t *testing.T) {
 	if _, ok := w.boot[node1].Files["start4.elf"]; ok {
 		t.Error("a file that the node removed is still served")
 	}
+	// A file takes the place of a folder, and a folder that of a file.
+	m.step = func(string) error { return nil }
+	if err := errors.Join(os.RemoveAll(filepath.Join(boot, "overlays")), os.WriteFile(filepath.Join(boot, "overlays"), nil, 0o600),
+		os.Mkdir(filepath.Join(boot, "start4.elf"), 0o700), os.WriteFile(filepath.Join(boot, "start4.elf", "x"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Publish(t.Context(), bootSpec(node1)); err != nil {
+		t.Error(err)
+	}
+	if _, ok := w.boot[node1].Files["start4.elf/x"]; !ok {
+		t.Error("the new folder is not served")
+	}
 }
 
 func TestPublishForAnotherAddressClosesFirst(t *testing.T) {
