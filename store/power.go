@@ -41,9 +41,10 @@ func (o *observations) put(d device, r report) {
 }
 
 // ObservePower records what the device with that hardware key says of its
-// power, unless a later report (boot, seq) was recorded or a target_power_state
-// is set. An equal one is applied: it is the same report again, or "offline" after it. It returns the node as it was before and whether
-// power_state changed. Of several nodes with the key the oldest is meant.
+// power, unless a later report (boot, seq) was recorded or a
+// target_power_state is set. An equal one is applied: it is the same report
+// again, or "offline" after it. It returns the node as it was before and
+// whether power_state changed. Of several nodes with the key the oldest is meant.
 func (s *Store) ObservePower(ctx context.Context, key string, state baremetal.PowerState, boot, seq int64) (before baremetal.Node, changed bool, err error) {
 	const byKey = " WHERE hardware_key = $1 AND hardware_key <> '' ORDER BY id LIMIT 1"
 	now := report{boot, seq}
