@@ -157,6 +157,13 @@ func (c *Conductor) Run(ctx context.Context) error {
 	return err
 }
 
+// stopped tells whether Run has ended or is about to.
+func (c *Conductor) stopped() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopping || (c.base != nil && c.base.Err() != nil)
+}
+
 // Ready is closed once Run accepts work.
 func (c *Conductor) Ready() <-chan struct{} { return c.ready }
 

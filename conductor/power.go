@@ -134,6 +134,9 @@ func (w *work) switchPower(ctx context.Context, t *drivers.Task, target baremeta
 // Observe records what a device reported by itself. The world wins: it is
 // written down with history, and not undone.
 func (c *Conductor) Observe(ctx context.Context, o drivers.Observation) error {
+	if c.stopped() {
+		return nil // the end of this process says nothing about the machines
+	}
 	before, changed, err := c.Store.ObservePower(ctx, o.Key, o.Power, o.Boot, o.Seq)
 	if baremetal.IsKind(err, baremetal.NotFound) {
 		return nil // a slot that is no node yet

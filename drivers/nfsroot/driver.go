@@ -13,16 +13,17 @@ import (
 
 	"caddyshack/baremetal"
 	"caddyshack/drivers"
+	"caddyshack/pxe"
 )
 
 // Driver implements drivers.Deploy.
 type Driver struct {
 	Boot BootService
 	// DefaultImage is used by a deploy without image_source; empty URL = none.
-	DefaultImage ImageSource
+	DefaultImage pxe.ImageSource
 	// Deployable refuses machines that cannot boot over the network (a caddy
 	// with a switch in it); nil accepts all.
-	Deployable func(n *baremetal.Node) error
+	Deployable func(ctx context.Context, n *baremetal.Node) error
 	// BootTimeout is how long a machine may take from power-on to its mounted
 	// root, 0 = 5 min.
 	BootTimeout time.Duration
@@ -48,7 +49,7 @@ func (d *Driver) HoldsRoot() bool { return true }
 // Validate checks the machine, its port and the image without fetching it.
 func (d *Driver) Validate(ctx context.Context, t *drivers.Task) error {
 	if d.Deployable != nil {
-		if err := d.Deployable(&t.Node); err != nil {
+		if err := d.Deployable(ctx, &t.Node); err != nil {
 			return err
 		}
 	}
@@ -119,7 +120,7 @@ func (d *Driver) fetch(ctx context.Context, t *drivers.Task) (drivers.Result, er
 	return drivers.Done(), nil
 }
 
-func (d *Driver) imageWait(img ImageSource, got Fetched) drivers.Wait {
+func (d *Driver) imageWait(img pxe.ImageSource, got pxe.Fetched) drivers.Wait {
 	within := d.ImageTimeout
 	if within == 0 {
 		within = 15 * time.Minute
@@ -144,7 +145,7 @@ func (d *Driver) create(ctx context.Context, t *drivers.Task, step baremetal.Ste
 		return drivers.WaitFor(d.imageWait(img, got)), nil
 	}
 	gen, _ := step.Args[generationArg].(string)
-	err = d.Boot.CreateRoot(ctx, RootRequest{NodeID: t.Node.UUID, Generation: gen, Hostname: hostname(&t.Node), Image: img})
+	err = d.Boot.CreateRoot(ctx, pxe.RootRequest{NodeID: t.Node.UUID, Generation: gen, Hostname: hostname(&t.Node), Image: img})
 	if err != nil {
 		return drivers.Result{}, fmt.Errorf("making the root: %w", err)
 	}
@@ -181,9 +182,9 @@ func (d *Driver) waitForBoot(ctx context.Context, t *drivers.Task) (drivers.Resu
 }
 
 // image is what instance_info asks for, or the configured default.
-func (d *Driver) image(n *baremetal.Node) (ImageSource, error) {
+func (d *Driver) image(n *baremetal.Node) (pxe.ImageSource, error) {
 	info := n.InstanceInfo
-	img := ImageSource{
+	img := pxe.ImageSource{
 		URL: info.Str("image_source"), ChecksumAlgo: info.Str("image_os_hash_algo"), Checksum: info.Str("image_os_hash_value")}
 	if img.Checksum == "" {
 		img.Checksum = info.Str("image_checksum")
@@ -201,8 +202,8 @@ func (d *Driver) image(n *baremetal.Node) (ImageSource, error) {
 var serial = regexp.MustCompile(`^[0-9a-f]{8}$`)
 
 // publishRequest gathers how the machine is known on the wire.
-func (d *Driver) publishRequest(t *drivers.Task) (PublishRequest, error) {
-	req := PublishRequest{NodeID: t.Node.UUID, KernelParams: t.Node.InstanceInfo.Str("kernel_append_params")}
+func (d *Driver) publishRequest(t *drivers.Task) (pxe.PublishRequest, error) {
+	req := pxe.PublishRequest{NodeID: t.Node.UUID, KernelParams: t.Node.InstanceInfo.Str("kernel_append_params")}
 	for _, p := range t.Ports {
 		if !p.PXEEnabled {
 			continue

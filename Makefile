@@ -1,0 +1,85 @@
+# Bare `make` prints what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+GO_MINIMUM := 1.26
+BIN := bin/caddyshack
+LINT_VERSION := v2.15.0
+LINT := .cache/bin/golangci-lint-$(LINT_VERSION)
+# Suites print how long they took.
+SUITE = @scripts/suite
+
+.PHONY: help
+help: ## Print this help
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: go-version
+go-version:
+	@scripts/go-version $(GO) $(GO_MINIMUM)
+
+.PHONY: build
+build: go-version ## Build the program into bin/
+	@mkdir -p bin
+	@$(GO) build -o $(BIN) ./cmd/caddyshack
+
+.PHONY: demo
+demo: build ## Run everything with a simulated chassis of 13 caddies
+	@$(BIN) demo
+
+.PHONY: packages
+packages: ## Install the Debian packages the tests need (as root)
+	@scripts/packages
+
+.PHONY: test
+test: go-version packages ## All tests, as CI runs them
+	$(SUITE) unit $(MAKE) test-unit
+	$(SUITE) lint $(MAKE) lint
+	$(SUITE) e2e $(MAKE) test-e2e
+	$(SUITE) netboot $(MAKE) test-netboot
+	$(SUITE) firmware $(MAKE) firmware
+	@scripts/suite report
+
+.PHONY: test-unit
+test-unit: go-version ## Go unit tests, with the race detector where gcc is there
+	@if command -v gcc >/dev/null; then $(GO) test -race ./...; else $(GO) test ./...; fi
+
+.PHONY: test-e2e
+test-e2e: build ## The real openstack client, mosquitto and PostgreSQL against the program
+	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) test -tags e2e -count=1 -timeout 15m ./e2e/...
+
+.PHONY: test-netboot
+test-netboot: build ## The demo image in QEMU, with its root over our NFS
+	@$(GO) test -tags qemu -count=1 -timeout 10m ./pxe/images/demo/...
+
+.PHONY: bench
+bench: build ## The figures of docs/benchmarks.md
+	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) run ./bench
+
+.PHONY: lint
+lint: go-version $(LINT) ## golangci-lint with the list of .golangci.yml
+	@$(LINT) run ./...
+
+$(LINT):
+	@mkdir -p .cache/bin
+	@GOBIN=$(abspath .cache/bin) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@mv .cache/bin/golangci-lint $(LINT)
+
+.PHONY: web
+web: ## Rebuild the console page and compare it with what is committed
+	@web/build.sh
+	@git diff --exit-code --stat -- web/dist
+
+.PHONY: firmware
+firmware: ## Build and test the firmware
+	@$(MAKE) -C firmware test
+
+.PHONY: soak
+soak: build ## The long tests
+	@$(MAKE) -C firmware soak
+
+.PHONY: clean
+clean: ## Remove what was built
+	@rm -rf bin .cache
+	@$(MAKE) -C firmware clean

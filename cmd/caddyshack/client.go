@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/httpbasic"
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/noauth"
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
+)
+
+// api says where the service is. The variables are those of the openstack
+// CLI, so that one set of exports serves both.
+type api struct {
+	Endpoint string `env:"OS_ENDPOINT" default:"http://127.0.0.1:6385" help:"Where the API is (${env}, default ${default})."`
+	Username string `env:"OS_USERNAME" help:"User for http_basic (${env})."`
+	Password string `env:"OS_PASSWORD" help:"Password for http_basic (${env})."`
+}
+
+// clientMicroversion is what our own commands are written for.
+const clientMicroversion = "1.82"
+
+func (a api) client() (*gophercloud.ServiceClient, error) {
+	u, err := url.Parse(a.Endpoint)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, &configError{fmt.Sprintf("endpoint %q is not a URL like http://127.0.0.1:6385; set OS_ENDPOINT or --endpoint", a.Endpoint)}
+	}
+	endpoint := strings.TrimSuffix(strings.TrimSuffix(a.Endpoint, "/"), "/v1") + "/v1/"
+	var c *gophercloud.ServiceClient
+	if a.Username != "" {
+		c, err = httpbasic.NewBareMetalHTTPBasic(httpbasic.EndpointOpts{
+			IronicEndpoint: endpoint, IronicUser: a.Username, IronicUserPassword: a.Password})
+	} else {
+		c, err = noauth.NewBareMetalNoAuth(noauth.EndpointOpts{IronicEndpoint: endpoint})
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.Microversion = clientMicroversion
+	c.HTTPClient.Timeout = time.Minute
+	return c, nil
+}
+
+// explain turns a client's error into what the service said.
+func explain(endpoint string, err error) error {
+	var status gophercloud.ErrUnexpectedResponseCode
+	if errors.As(err, &status) {
+		if status.Actual == 401 {
+			return errors.New("the service asks who you are: set OS_USERNAME and OS_PASSWORD")
+		}
+		var body struct {
+			Message json.RawMessage `json:"error_message"`
+		}
+		var fault struct {
+			Text  string `json:"faultstring"`
+			Title string `json:"title"`
+			Desc  string `json:"description"`
+		}
+		var text string
+		if json.Unmarshal(status.Body, &body) == nil && json.Unmarshal(body.Message, &text) == nil && json.Unmarshal([]byte(text), &fault) == nil {
+			if s := strings.TrimSpace(fault.Text + fault.Title + " " + fault.Desc); s != "" {
+				return errors.New(s)
+			}
+		}
+		return fmt.Errorf("the service answered %d", status.Actual)
+	}
+	var netErr *url.Error
+	if errors.As(err, &netErr) && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("no answer from %s (%v): is caddyshack running there? Set OS_ENDPOINT or --endpoint if it is elsewhere", endpoint, netErr.Err)
+	}
+	return err
+}
+
+// nodeView is what our commands read of a node, beyond what gophercloud decodes.
+type nodeView struct {
+	nodes.Node
+	Internal map[string]any `json:"driver_internal_info"`
+}
+
+func getNode(ctx context.Context, c *gophercloud.ServiceClient, ident string) (*nodeView, error) {
+	r := nodes.Get(ctx, c, url.PathEscape(ident))
+	n, err := r.Extract()
+	if err != nil {
+		return nil, err
+	}
+	return &nodeView{Node: *n, Internal: n.DriverInternalInfo}, nil
+}
+
+// waitingFor is what the conductor says the node waits for, "" if nothing.
+func (n *nodeView) waitingFor() string {
+	w, _ := n.Internal["waiting"].(map[string]any)
+	s, _ := w["for"].(string)
+	return s
+}
+
+// settled tells whether nothing is going on with the node.
+func (n *nodeView) settled() bool { return n.TargetPowerState == "" && n.Reservation == "" }
+
+// watch polls the node until done says so, and tells people what changes.
+func watch(ctx context.Context, c *gophercloud.ServiceClient, ident string, timeout time.Duration, done func(*nodeView) (bool, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("node %s is not there yet after %s; it goes on by itself: see `caddyshack show %s`", ident, timeout, ident))
+	defer cancel()
+	last := ""
+	for {
+		n, err := getNode(ctx, c, ident)
+		if err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				return cause
+			}
+			return err
+		}
+		now := n.ProvisionState
+		if w := n.waitingFor(); w != "" {
+			now += ": " + w
+		}
+		if now != last {
+			fmt.Fprintf(os.Stderr, "%s  %s  %s\n", time.Now().Format("15:04:05"), ident, now)
+			last = now
+		}
+		if ok, err := done(n); ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+const pollEvery = 200 * time.Millisecond

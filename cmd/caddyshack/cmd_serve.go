@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"caddyshack/pxe/images"
+	"caddyshack/pxe/images/demo"
+)
+
+type serveCmd struct {
+	Config    string `required:"" type:"path" help:"Configuration file; see caddyshack config example."`
+	Listen    string `help:"Address of the API, instead of api.listen."`
+	ReadyFile string `type:"path" help:"Write the addresses there, as JSON, once everything serves."`
+}
+
+// Run serves until a signal; SIGHUP reads the configuration anew.
+func (cmd serveCmd) Run(ctx context.Context) error {
+	cfg, err := cmd.load()
+	if err != nil {
+		return err
+	}
+	level, log, err := newLogger(cfg.Log)
+	if err != nil {
+		return err
+	}
+	image := newDemoImage(log)
+	d, err := openDaemon(ctx, cfg, log, map[string]images.Builtin{demo.Name: image})
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if cfg.Images.DefaultImage == demoImageURL {
+		go prepareImage(ctx, image, log)
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	go func() {
+		for range hup {
+			next, err := cmd.load()
+			if err != nil {
+				log.Error("the new configuration is refused, the old one stays", "err", err)
+				continue
+			}
+			d.reload(next, level)
+		}
+	}()
+	return d.run(ctx, func(r ready) error {
+		log.Info("ready", "api", r.API, "mqtt", r.MQTT, "tftp", r.TFTP, "nfs", r.NFS)
+		return writeJSONFile(cmd.ReadyFile, r)
+	})
+}
+
+func (cmd serveCmd) load() (*Config, error) {
+	cfg, err := loadConfig(cmd.Config)
+	if err != nil {
+		return nil, err
+	}
+	if cmd.Listen != "" {
+		cfg.API.Listen = cmd.Listen
+		if err := cfg.check(); err != nil {
+			return nil, &configError{fmt.Sprintf("--listen %s: %v", cmd.Listen, err)}
+		}
+	}
+	return cfg, nil
+}

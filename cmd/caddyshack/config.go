@@ -1,0 +1,269 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Config is the configuration file of `caddyshack serve`. The zero value of
+// each key means what the example file says of it.
+type Config struct {
+	StateDir       string   `toml:"state_dir"`
+	Roles          []string `toml:"roles"`
+	Host           string   `toml:"host"`
+	ConductorGroup string   `toml:"conductor_group"`
+	Place          string   `toml:"place"`
+
+	API      APIConfig      `toml:"api"`
+	Database DatabaseConfig `toml:"database"`
+	Broker   BrokerConfig   `toml:"broker"`
+	Boot     BootConfig     `toml:"boot"`
+	Images   ImagesConfig   `toml:"images"`
+	Console  ConsoleConfig  `toml:"console"`
+	Deploy   DeployConfig   `toml:"deploy"`
+	Log      LogConfig      `toml:"log"`
+}
+
+// APIConfig is how the Ironic API is served.
+type APIConfig struct {
+	Listen         string `toml:"listen"`
+	PublicEndpoint string `toml:"public_endpoint"`
+	Auth           string `toml:"auth"`
+	HtpasswdFile   string `toml:"htpasswd_file"`
+	Insecure       bool   `toml:"insecure"`
+	TLSCert        string `toml:"tls_cert"`
+	TLSKey         string `toml:"tls_key"`
+}
+
+// DatabaseConfig says where the rows are kept.
+type DatabaseConfig struct {
+	URL         string `toml:"url"`
+	Synchronous string `toml:"synchronous"`
+}
+
+// BrokerConfig is the MQTT broker: the embedded one (Listen) or another (URL).
+type BrokerConfig struct {
+	URL      string       `toml:"url"`
+	Listen   string       `toml:"listen"`
+	Insecure bool         `toml:"insecure"`
+	User     string       `toml:"user"`
+	Password string       `toml:"password"`
+	Units    []UnitConfig `toml:"units"`
+}
+
+// UnitConfig is the account of one backplane unit on the embedded broker.
+type UnitConfig struct {
+	ID       string `toml:"id"`
+	Password string `toml:"password"`
+}
+
+// BootConfig is what Pis boot from.
+type BootConfig struct {
+	Address    string `toml:"address"`
+	TFTPListen string `toml:"tftp_listen"`
+	NFSListen  string `toml:"nfs_listen"`
+	Tree       string `toml:"tree"`
+	// Remote and Token: the boot service of another process, for roles without boot.
+	Remote string `toml:"remote"`
+	// Serve is where this process offers its boot service to other conductors.
+	Serve     string `toml:"serve"`
+	TokenFile string `toml:"token_file"`
+}
+
+// ImagesConfig says which images may be deployed.
+type ImagesConfig struct {
+	CacheDir        string   `toml:"cache_dir"`
+	Folders         []string `toml:"folders"`
+	AllowHosts      []string `toml:"allow_hosts"`
+	DefaultImage    string   `toml:"default_image"`
+	DefaultChecksum string   `toml:"default_image_checksum"`
+}
+
+// ConsoleConfig is where consoles can be reached.
+type ConsoleConfig struct {
+	Listen    string `toml:"listen"`
+	PublicURL string `toml:"public_url"`
+	BindHost  string `toml:"bind_host"`
+	PortMin   int    `toml:"port_min"`
+	PortMax   int    `toml:"port_max"`
+	Insecure  bool   `toml:"insecure"`
+}
+
+// DeployConfig holds the deadlines of deploys.
+type DeployConfig struct {
+	BootTimeout    Duration `toml:"boot_timeout"`
+	AutomatedClean *bool    `toml:"automated_clean"`
+}
+
+// LogConfig is what is logged, to standard error.
+type LogConfig struct {
+	Level  string `toml:"level"`
+	Format string `toml:"format"`
+}
+
+// Duration is a time.Duration written as "90s" or "5m".
+type Duration struct{ time.Duration }
+
+// UnmarshalText reads the form of time.ParseDuration.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	if err != nil || v <= 0 {
+		return fmt.Errorf("%q is not a duration; write it like \"90s\" or \"5m\"", b)
+	}
+	d.Duration = v
+	return nil
+}
+
+// The roles of a process.
+const (
+	roleAPI       = "api"
+	roleConductor = "conductor"
+	roleBroker    = "broker"
+	roleBoot      = "boot"
+	roleOSServer  = "os-server"
+	roleConsole   = "console"
+)
+
+func allRoles() []string {
+	return []string{roleAPI, roleConductor, roleBroker, roleBoot, roleOSServer, roleConsole}
+}
+
+// configError is a mistake in the configuration: its text is one line that
+// names file, line, key and remedy.
+type configError struct{ text string }
+
+func (e *configError) Error() string { return e.text }
+
+// loadConfig reads and checks a configuration file.
+func loadConfig(path string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &configError{fmt.Sprintf("%s: cannot be read (%v); `caddyshack config example > %s` makes one", path, errors.Unwrap(err), path)}
+	}
+	var c Config
+	dec := toml.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
+		return nil, decodeError(path, err)
+	}
+	c.complete()
+	if err := c.check(); err != nil {
+		var bad *badKey
+		if errors.As(err, &bad) {
+			return nil, &configError{fmt.Sprintf("%s:%d: %s: %s", path, lineOf(string(text), bad.key), bad.key, bad.remedy)}
+		}
+		return nil, err
+	}
+	return &c, nil
+}
+
+// decodeError tells file, line and key of what the parser refused.
+func decodeError(path string, err error) error {
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) && len(strict.Errors) > 0 {
+		first := strict.Errors[0]
+		row, _ := first.Position()
+		return &configError{fmt.Sprintf("%s:%d: %s: there is no such key; `caddyshack config example` lists all keys", path, row, strings.Join(first.Key(), "."))}
+	}
+	var bad *toml.DecodeError
+	if errors.As(err, &bad) {
+		row, _ := bad.Position()
+		key := strings.Join(bad.Key(), ".")
+		if key != "" {
+			key += ": "
+		}
+		return &configError{fmt.Sprintf("%s:%d: %s%s; see `caddyshack config example`", path, row, key, strings.TrimPrefix(bad.Error(), "toml: "))}
+	}
+	return &configError{fmt.Sprintf("%s: %v", path, err)}
+}
+
+// badKey is a value that cannot work.
+type badKey struct{ key, remedy string }
+
+func (b *badKey) Error() string { return b.key + ": " + b.remedy }
+
+func bad(key, format string, args ...any) error { return &badKey{key, fmt.Sprintf(format, args...)} }
+
+// lineOf finds the line on which a key is set: its section's line if the key
+// itself is not there, 1 if neither is.
+func lineOf(text, key string) int {
+	section, name := "", key
+	if i := strings.LastIndex(key, "."); i >= 0 {
+		section, name = key[:i], key[i+1:]
+	}
+	line, in := 1, section == ""
+	for i, l := range strings.Split(text, "\n") {
+		l = strings.TrimSpace(l)
+		if strings.HasPrefix(l, "[") {
+			in = strings.Trim(l, "[]") == section
+			if in {
+				line = i + 1
+			}
+			continue
+		}
+		if k, _, ok := strings.Cut(l, "="); in && ok && strings.TrimSpace(k) == name {
+			return i + 1
+		}
+	}
+	return line
+}
+
+func orDefault(s *string, def string) {
+	if *s == "" {
+		*s = def
+	}
+}
+
+// complete fills in the defaults that do not depend on the machine.
+func (c *Config) complete() {
+	if len(c.Roles) == 0 {
+		c.Roles = allRoles()
+	}
+	orDefault(&c.Place, "default")
+	orDefault(&c.API.Listen, "127.0.0.1:6385")
+	orDefault(&c.API.Auth, "noauth")
+	orDefault(&c.Database.Synchronous, "full")
+	orDefault(&c.Broker.Listen, "127.0.0.1:1883")
+	orDefault(&c.Broker.User, "controller")
+	orDefault(&c.Boot.TFTPListen, ":69")
+	orDefault(&c.Boot.NFSListen, ":2049")
+	orDefault(&c.Boot.Tree, "auto")
+	orDefault(&c.Console.Listen, "127.0.0.1:6386")
+	orDefault(&c.Console.BindHost, "127.0.0.1")
+	orDefault(&c.Log.Level, "info")
+	orDefault(&c.Log.Format, "text")
+	if c.StateDir != "" {
+		orDefault(&c.Images.CacheDir, filepath.Join(c.StateDir, "images"))
+	}
+	if c.Deploy.BootTimeout.Duration == 0 {
+		c.Deploy.BootTimeout.Duration = 5 * time.Minute
+	}
+}
+
+func (c *Config) has(role string) bool { return slices.Contains(c.Roles, role) }
+
+// check refuses what cannot work or is not safe.
+func (c *Config) check() error {
+	if c.StateDir == "" {
+		return bad("state_dir", "must name the folder where everything is kept, for example \"/var/lib/caddyshack\"")
+	}
+	for _, r := range c.Roles {
+		if !slices.Contains(allRoles(), r) {
+			return bad("roles", "%q is not a role; the roles are %s", r, strings.Join(allRoles(), ", "))
+		}
+	}
+	for _, check := range []func() error{c.checkAPI, c.checkDatabase, c.checkBroker, c.checkBoot, c.checkConsole, c.checkLog} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// beyondLoopback tells whether HOST:PORT can be reached from other machines.
+func beyondLoopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil || host == "localhost" {
+		return err != nil
+	}
+	addr, err := netip.ParseAddr(host)
+	return err != nil || !addr.IsLoopback()
+}
+
+func checkListen(key, listen string) error {
+	if _, _, err := net.SplitHostPort(listen); err != nil {
+		return bad(key, "%q is not HOST:PORT, for example \"127.0.0.1:6385\"", listen)
+	}
+	return nil
+}
+
+func (c *Config) checkAPI() error {
+	if !c.has(roleAPI) {
+		return nil
+	}
+	if err := checkListen("api.listen", c.API.Listen); err != nil {
+		return err
+	}
+	switch c.API.Auth {
+	case "noauth":
+		if beyondLoopback(c.API.Listen) && !c.API.Insecure {
+			return bad("api.auth", "noauth on %s lets everybody on the network rule the chassis; set auth = \"http_basic\", or insecure = true if that is wanted", c.API.Listen)
+		}
+	case "http_basic":
+		if c.API.HtpasswdFile == "" {
+			return bad("api.htpasswd_file", "http_basic needs a file of users; make one with `htpasswd -B -c FILE USER`")
+		}
+	default:
+		return bad("api.auth", "%q is not known; use \"noauth\" or \"http_basic\"", c.API.Auth)
+	}
+	if (c.API.TLSCert == "") != (c.API.TLSKey == "") {
+		return bad("api.tls_cert", "TLS needs both tls_cert and tls_key")
+	}
+	if p := c.API.PublicEndpoint; p != "" {
+		if u, err := url.Parse(p); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			return bad("api.public_endpoint", "%q is not a URL like \"http://caddyshack:6385\"", p)
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkDatabase() error {
+	if u := c.Database.URL; u != "" && !strings.HasPrefix(u, "postgres://") && !strings.HasPrefix(u, "postgresql://") {
+		return bad("database.url", "%q is not a PostgreSQL URL (postgres://USER:PASSWORD@HOST/NAME); leave it out for SQLite in state_dir", redactURL(u))
+	}
+	switch c.Database.Synchronous {
+	case "full", "normal", "off":
+		return nil
+	}
+	return bad("database.synchronous", "%q is not known; use \"full\" (survives a power cut), \"normal\" or \"off\"", c.Database.Synchronous)
+}
+
+// redactURL hides the password of a URL that goes into a message.
+func redactURL(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return "(unreadable)"
+	}
+	return u.Redacted()
+}
+
+func (c *Config) checkBroker() error {
+	if c.Broker.URL != "" {
+		u, err := url.Parse(c.Broker.URL)
+		if err != nil || u.Host == "" || (u.Scheme != "tcp" && u.Scheme != "ssl" && u.Scheme != "mqtt" && u.Scheme != "mqtts") {
+			return bad("broker.url", "%q is not an MQTT URL like \"tcp://HOST:1883\"", redactURL(c.Broker.URL))
+		}
+		return nil
+	}
+	if !c.has(roleBroker) {
+		if c.has(roleConductor) {
+			return bad("broker.url", "a conductor without the role broker needs the URL of one, for example \"tcp://HOST:1883\"")
+		}
+		return nil
+	}
+	if err := checkListen("broker.listen", c.Broker.Listen); err != nil {
+		return err
+	}
+	if c.Broker.Password == "" && beyondLoopback(c.Broker.Listen) && !c.Broker.Insecure {
+		return bad("broker.password", "the broker on %s must ask for passwords; set password and [[broker.units]], or insecure = true if that is wanted", c.Broker.Listen)
+	}
+	seen := map[string]bool{}
+	for _, u := range c.Broker.Units {
+		switch {
+		case u.ID == "" || u.ID == c.Broker.User || seen[u.ID]:
+			return bad("broker.units", "each unit needs an id of its own (this one: %q)", u.ID)
+		case u.Password == "":
+			return bad("broker.units", "unit %q has no password", u.ID)
+		}
+		seen[u.ID] = true
+	}
+	return nil
+}
+
+func (c *Config) checkBoot() error {
+	if c.has(roleConductor) && !c.has(roleBoot) && c.Boot.Remote == "" {
+		return bad("boot.remote", "a conductor without the role boot needs the URL of a process that has it, for example \"http://HOST:6387\"")
+	}
+	if (c.Boot.Remote != "" || c.Boot.Serve != "") && c.Boot.TokenFile == "" {
+		return bad("boot.token_file", "must name a file with the secret that conductors and the boot service share; make one with `openssl rand -hex 32 > FILE`")
+	}
+	if c.has(roleBoot) != c.has(roleOSServer) {
+		return bad("roles", "boot and os-server run in one process in this version; name both or neither")
+	}
+	if !c.has(roleBoot) {
+		return nil
+	}
+	if a, err := netip.ParseAddr(c.Boot.Address); err != nil || a.IsUnspecified() {
+		return bad("boot.address", "must be the address of this machine that the Pis reach, for example \"192.168.77.1\" (it is %q)", c.Boot.Address)
+	}
+	if err := checkListen("boot.tftp_listen", c.Boot.TFTPListen); err != nil {
+		return err
+	}
+	if err := checkListen("boot.nfs_listen", c.Boot.NFSListen); err != nil {
+		return err
+	}
+	switch c.Boot.Tree {
+	case "auto", "privileged", "unprivileged":
+		return nil
+	}
+	return bad("boot.tree", "%q is not known; use \"auto\", \"privileged\" or \"unprivileged\"", c.Boot.Tree)
+}
+
+func (c *Config) checkConsole() error {
+	if !c.has(roleConsole) {
+		return nil
+	}
+	if err := checkListen("console.listen", c.Console.Listen); err != nil {
+		return err
+	}
+	if beyondLoopback(c.Console.BindHost+":0") && !c.Console.Insecure {
+		return bad("console.bind_host", "raw consoles on %s have no password; keep them on 127.0.0.1, or set insecure = true if that is wanted", c.Console.BindHost)
+	}
+	return nil
+}
+
+func (c *Config) checkLog() error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
+		return bad("log.level", "%q is not known; use debug, info, warn or error", c.Log.Level)
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		return bad("log.format", "%q is not known; use \"text\" or \"json\"", c.Log.Format)
+	}
+	return nil
+}

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"caddyshack/bus"
+	"caddyshack/conductor"
+	"caddyshack/drivers/backplane"
+	"caddyshack/drivers/console"
+	"caddyshack/ironicapi"
+	"caddyshack/pxe/images"
+	"caddyshack/store"
+)
+
+// daemon is the whole program between its configuration and its end: open
+// binds every socket, run serves until its context ends, close releases what
+// open took. `serve` and `demo` and the tests use the same one.
+type daemon struct {
+	cfg *Config
+	log *slog.Logger
+	// builtins are images that the program provides itself.
+	builtins map[string]images.Builtin
+
+	metrics   *prometheus.Registry
+	store     *store.Store
+	broker    *bus.Broker
+	brokerURL string
+	// controller is how this process joins the bus, and fleet what it sees there.
+	controller backplane.Config
+	fleet      *backplane.Fleet
+	boot       *bootPart
+	consoles   *console.Service
+	conductor  *conductor.Conductor
+	listener   net.Listener
+	auth       ironicapi.Authenticator // nil = noauth
+	server     *http.Server
+	closers    []func() error
+}
+
+// ready is what the ready file tells; its keys are fixed.
+type ready struct {
+	API  string `json:"api"`
+	MQTT string `json:"mqtt"`
+	TFTP string `json:"tftp"`
+	NFS  string `json:"nfs"`
+	PID  int    `json:"pid"`
+}
+
+// open binds all sockets and opens the store; on an error everything taken so
+// far has been released.
+func openDaemon(ctx context.Context, cfg *Config, log *slog.Logger, builtins map[string]images.Builtin) (*daemon, error) {
+	d := &daemon{cfg: cfg, log: log, builtins: builtins, metrics: prometheus.NewRegistry()}
+	for _, part := range []func(context.Context) error{
+		d.openState, d.openAPIListener, d.openBroker, d.openBoot, d.openConsoles, d.openFleet, d.openConductor, d.openAPI,
+	} {
+		if err := part(ctx); err != nil {
+			return nil, errors.Join(err, d.close())
+		}
+	}
+	return d, nil
+}
+
+// onClose registers what close does, last one first.
+func (d *daemon) onClose(f func() error) { d.closers = append(d.closers, f) }
+
+func (d *daemon) close() error {
+	var errs []error
+	for i := len(d.closers) - 1; i >= 0; i-- {
+		errs = append(errs, d.closers[i]())
+	}
+	d.closers = nil
+	return errors.Join(errs...)
+}
+
+// openState makes the state folder and opens the database.
+func (d *daemon) openState(ctx context.Context) error {
+	if err := os.MkdirAll(d.cfg.StateDir, 0o750); err != nil {
+		return fmt.Errorf("making the state folder %s: %w; choose another state_dir or give this user the right to write there", d.cfg.StateDir, err)
+	}
+	cfg := store.Config{Logger: d.log.With("part", "store")}
+	if d.cfg.Database.URL != "" {
+		cfg.PostgresURL = d.cfg.Database.URL
+	} else {
+		cfg.Path = filepath.Join(d.cfg.StateDir, "caddyshack.db")
+		cfg.Synchronous = map[string]store.Synchronous{"full": store.Full, "normal": store.Normal, "off": store.Off}[d.cfg.Database.Synchronous]
+	}
+	s, err := store.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	d.store = s
+	d.onClose(s.Close)
+	return nil
+}
+
+// run serves until ctx ends or a part fails.
+func (d *daemon) run(ctx context.Context, onReady func(ready) error) error {
+	g, gctx := errgroup.WithContext(ctx)
+	d.runParts(gctx, g)
+	g.Go(func() error {
+		if d.conductor != nil {
+			select {
+			case <-d.conductor.Ready():
+			case <-gctx.Done():
+				return nil
+			}
+		}
+		if d.fleet != nil {
+			if err := d.sayReady(gctx); err != nil {
+				return err
+			}
+		}
+		return onReady(d.ready())
+	})
+	return g.Wait()
+}
+
+// sayReady tells the units that the controller can serve boots, once the bus is reached.
+func (d *daemon) sayReady(ctx context.Context) error {
+	cctx, cancel := context.WithTimeout(ctx, busWait)
+	defer cancel()
+	if err := d.fleet.WaitConnected(cctx); err != nil {
+		// The API serves meanwhile, and the fleet goes on trying.
+		d.log.Warn("the MQTT broker is not reached yet", "broker", redactURL(d.brokerURL), "err", err)
+	}
+	if err := d.fleet.SetReady(ctx, true); err != nil && ctx.Err() == nil {
+		d.log.Warn("the units will be told later that the controller is ready", "err", err)
+	}
+	return nil
+}
+
+// busWait is how long the start waits for the broker.
+const busWait = 5 * time.Second
+
+func (d *daemon) ready() ready {
+	r := ready{MQTT: d.brokerURL, PID: os.Getpid()}
+	if d.listener != nil {
+		r.API = d.apiURL()
+	}
+	if d.boot != nil {
+		r.TFTP, r.NFS = d.boot.tftp.Addr().String(), d.boot.nfs.BoundAddr().String()
+	}
+	return r
+}
+
+func (d *daemon) apiURL() string {
+	scheme := "http"
+	if d.cfg.API.TLSCert != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + d.listener.Addr().String()
+}
+
+// runParts starts each part that this process has; the others say so.
+func (d *daemon) runParts(ctx context.Context, g *errgroup.Group) {
+	part := func(name string, enabled bool, run func(context.Context) error) {
+		if !enabled {
+			d.log.Info("not run by this process", "part", name)
+			return
+		}
+		g.Go(func() error {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	part("api", d.server != nil, d.serveAPI)
+	part("conductor", d.conductor != nil, func(ctx context.Context) error { return d.conductor.Run(ctx) })
+	part("boot", d.boot != nil, func(ctx context.Context) error { return d.boot.run(ctx) })
+	part("console", d.consoles != nil, func(ctx context.Context) error { return d.consoles.Serve(ctx) })
+}
+
+// stopGrace is how long requests under way may take to finish at the end.
+const stopGrace = 5 * time.Second
+
+func (d *daemon) serveAPI(ctx context.Context) error {
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+		defer cancel()
+		err := d.server.Shutdown(sctx)
+		if err != nil {
+			err = d.server.Close()
+		}
+		stopped <- err
+	}()
+	var err error
+	if d.cfg.API.TLSCert != "" {
+		err = d.server.ServeTLS(d.listener, d.cfg.API.TLSCert, d.cfg.API.TLSKey)
+	} else {
+		err = d.server.Serve(d.listener)
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-stopped
+}
+
+// writeJSONFile writes a ready file in one piece: a reader sees all of it or
+// nothing. Without a path it does nothing.
+func writeJSONFile(path string, r any) error {
+	if path == "" {
+		return nil
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, append(text, '\n'), 0o644); err != nil { //nolint:gosec // it holds no secret and others wait for it
+		return fmt.Errorf("writing the ready file: %w", err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("writing the ready file: %w", err)
+	}
+	return nil
+}
+
+// openAPIListener binds the API's socket.
+func (d *daemon) openAPIListener(context.Context) error {
+	if !d.cfg.has(roleAPI) {
+		return nil
+	}
+	l, err := net.Listen("tcp", d.cfg.API.Listen) //nolint:noctx // binding does not block
+	if err != nil {
+		return fmt.Errorf("binding the API to %s: %w; choose another address with --listen or api.listen", d.cfg.API.Listen, err)
+	}
+	d.listener = l
+	d.onClose(func() error {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return nil
+}
+
+// openAPI puts the API's handler together.
+func (d *daemon) openAPI(context.Context) error {
+	if !d.cfg.has(roleAPI) {
+		return nil
+	}
+	var err error
+	if d.auth, err = d.authenticator(); err != nil {
+		return err
+	}
+	handler, err := ironicapi.New(ironicapi.Config{
+		Store: d.store, Conductor: d.conductor, Log: d.log.With("part", "api"),
+		PublicEndpoint: d.cfg.API.PublicEndpoint, Auth: d.auth, Observe: newAPIMetrics(d.metrics),
+	})
+	if err != nil {
+		return err
+	}
+	d.server = ironicapi.NewServer(withMetrics(handler, d.metrics))
+	return nil
+}

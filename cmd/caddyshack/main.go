@@ -1,0 +1,97 @@
+// Command caddyshack runs a chassis of Raspberry Pis like a cloud: it speaks
+// the OpenStack Ironic API and does all that is behind it, in one program.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+type commands struct {
+	Demo    demoCmd    `cmd:"" help:"Run everything with a simulated chassis, on loopback; needs no configuration."`
+	Serve   serveCmd   `cmd:"" help:"Run with a configuration file."`
+	Sim     simCmd     `cmd:"" help:"Run a simulated chassis against a broker."`
+	Config  configCmd  `cmd:"" help:"Print an example configuration, or check one."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+
+	Nodes    nodesCmd    `cmd:"" group:"client" help:"List the nodes."`
+	Show     showCmd     `cmd:"" group:"client" help:"Show a node: its states, what it waits for, its history."`
+	Power    powerCmd    `cmd:"" group:"client" help:"Switch a node on or off, or reboot it."`
+	Deploy   deployCmd   `cmd:"" group:"client" help:"Bring a node to active with an image, whatever state it is in."`
+	Undeploy undeployCmd `cmd:"" group:"client" help:"Take a node's system away; it becomes available again."`
+	Console  consoleCmd  `cmd:"" group:"client" help:"Open a node's serial console in this terminal."`
+}
+
+// exit codes: 1 = it failed, 2 = flags or configuration are wrong.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+// run parses the arguments and runs the command; it returns the exit code.
+func run(ctx context.Context, args []string) int {
+	var cmds commands
+	parser, err := kong.New(&cmds,
+		kong.Name("caddyshack"),
+		kong.Description("Raspberry Pis run like a cloud: the OpenStack Ironic API and all behind it, in one program."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.ExplicitGroups([]kong.Group{{Key: "client", Title: "Commands that talk to a running caddyshack (or any Ironic):"}}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+	)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "caddyshack:", err)
+		return exitFailed
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	kctx, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "caddyshack: %v; see `caddyshack --help`\n", err)
+		return exitUsage
+	}
+	if err := kctx.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "caddyshack:", err)
+		var usage *configError
+		if errors.As(err, &usage) {
+			return exitUsage
+		}
+		return exitFailed
+	}
+	return 0
+}
+
+type versionCmd struct{}
+
+// Run prints what the build knows of itself.
+func (versionCmd) Run() error {
+	fmt.Println("caddyshack", version())
+	return nil
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			v += " " + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return v
+}

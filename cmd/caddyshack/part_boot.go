@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"caddyshack/pxe"
+	"caddyshack/pxe/bootlog"
+	"caddyshack/pxe/images"
+	"caddyshack/pxe/nfsd"
+	"caddyshack/pxe/nfsd/rootfs"
+	"caddyshack/pxe/roots"
+	"caddyshack/pxe/tftpd"
+)
+
+// bootPart is the boot service of this process with its servers.
+type bootPart struct {
+	service *pxe.Service
+	trees   *tftpd.Trees
+	tftp    *tftpd.Server
+	nfs     *nfsd.Server
+	roots   *roots.Manager
+	log     *bootlog.Log
+}
+
+// openBoot binds TFTP and NFS and opens what they serve.
+func (d *daemon) openBoot(ctx context.Context) error {
+	if !d.cfg.has(roleBoot) {
+		return nil
+	}
+	addr, err := netip.ParseAddr(d.cfg.Boot.Address)
+	if err != nil {
+		return bad("boot.address", "%q is not an address", d.cfg.Boot.Address)
+	}
+	b := &bootPart{log: bootlog.New(bootlog.Config{})}
+	rootsDir := filepath.Join(d.cfg.StateDir, "roots")
+	nfsDir := filepath.Join(d.cfg.StateDir, "nfs")
+	bootedDir := filepath.Join(d.cfg.StateDir, "booted")
+	for _, dir := range []string{rootsDir, nfsDir, bootedDir} {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
+			return fmt.Errorf("making the folder %s: %w", dir, err)
+		}
+	}
+	b.nfs = &nfsd.Server{Addr: d.cfg.Boot.NFSListen, StateDir: nfsDir, Logger: d.log.With("part", "nfs"),
+		OnEvent: d.nfsEvent}
+	if err := b.nfs.Listen(ctx); err != nil {
+		return fmt.Errorf("%w; choose another address with boot.nfs_listen", err)
+	}
+	d.onClose(b.nfs.Close)
+	if b.trees, err = tftpd.NewTrees(rootsDir); err != nil {
+		return err
+	}
+	d.onClose(b.trees.Close)
+	b.tftp, err = tftpd.Listen(ctx, tftpd.Config{Addr: d.cfg.Boot.TFTPListen, Source: b.trees,
+		OnEvent: d.tftpEvent, Log: d.log.With("part", "tftp")})
+	if err != nil {
+		return fmt.Errorf("%w; choose another address with boot.tftp_listen", err)
+	}
+	d.onClose(b.tftp.Close)
+	store, err := images.Open(images.Config{Dir: d.cfg.Images.CacheDir, FileFolders: d.cfg.Images.Folders,
+		AllowHosts: d.cfg.Images.AllowHosts, Builtins: d.builtins, Log: d.log.With("part", "images")})
+	if err != nil {
+		return err
+	}
+	kinds := map[string]rootfs.Kind{"auto": rootfs.Auto, "unprivileged": rootfs.Sidecar}
+	served := roots.NewNFS(b.nfs, kinds[d.cfg.Boot.Tree])
+	b.roots, err = roots.Open(roots.Config{Dir: rootsDir, Trees: served, Exports: served, BootFiles: b.trees, Log: d.log.With("part", "roots")})
+	if err != nil {
+		return err
+	}
+	if err := b.roots.Restore(ctx); err != nil {
+		return fmt.Errorf("publishing the roots that were published before: %w", err)
+	}
+	port, err := netip.ParseAddrPort(b.nfs.BoundAddr().String())
+	if err != nil {
+		return fmt.Errorf("reading the NFS server's port: %w", err)
+	}
+	b.service = &pxe.Service{Images: store, Roots: b.roots, Log: b.log, Address: addr, NFSPort: port.Port(), Dir: bootedDir}
+	d.boot = b
+	return nil
+}
+
+// tftpEvent enters a request into the boot log.
+func (d *daemon) tftpEvent(e tftpd.Event) {
+	if b, ok := bootlog.FromTFTP(e); ok {
+		d.boot.log.Record(b)
+	}
+}
+
+// nfsEvent enters a mount into the boot log, and tells the conductor that the
+// node it may wait for is there.
+func (d *daemon) nfsEvent(e nfsd.Event) {
+	b, ok := bootlog.FromNFS(e.ExportID, time.Now(), e)
+	if !ok {
+		return
+	}
+	d.boot.log.Record(b)
+	if e.Kind != nfsd.EventMount || !e.OK {
+		return
+	}
+	if err := d.boot.service.Mounted(e.ExportID); err != nil {
+		d.log.Error("keeping that a node has mounted its root failed", "node", e.ExportID, "err", err)
+	}
+	if d.conductor == nil {
+		return // its conductor asks by itself
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), wakeTimeout)
+		defer cancel()
+		if err := d.conductor.Wake(ctx, e.ExportID); err != nil {
+			d.log.Warn("waking a node that has booted failed; it is looked at again by itself", "node", e.ExportID, "err", err)
+		}
+	}()
+}
+
+const wakeTimeout = 10 * time.Second
+
+// run serves TFTP and NFS until ctx ends.
+func (b *bootPart) run(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return b.tftp.Serve(gctx) })
+	g.Go(func() error { return b.nfs.Serve(gctx) })
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}

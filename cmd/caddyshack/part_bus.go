@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"caddyshack/bus"
+	"caddyshack/drivers/backplane"
+)
+
+// openBroker starts the embedded broker, or takes the configured one, and
+// joins the bus as the controller.
+func (d *daemon) openBroker(ctx context.Context) error {
+	c := d.cfg.Broker
+	d.brokerURL = c.URL
+	if c.URL == "" && d.cfg.has(roleBroker) {
+		password := c.Password
+		if password == "" { // nobody else needs the controller's account
+			var err error
+			if password, err = randomSecret(); err != nil {
+				return err
+			}
+		}
+		users := []bus.User{{Name: c.User, Password: password, Role: bus.RoleController}}
+		for _, u := range c.Units {
+			users = append(users, bus.User{Name: u.ID, Password: u.Password})
+		}
+		b, err := bus.StartBroker(bus.BrokerConfig{Listen: c.Listen, Users: users, Log: d.log.With("part", "broker")})
+		if err != nil {
+			return err
+		}
+		d.onClose(func() error { b.Close(); return nil })
+		d.broker, d.brokerURL = b, b.URL()
+		c.Password = password
+	}
+	d.controller = backplane.Config{
+		Broker: d.brokerURL, User: c.User, Password: c.Password, ClientID: "controller-" + clientName(d.cfg.Host),
+		Observe: d.observe, Log: d.log.With("part", "bus"),
+	}
+	return nil
+}
+
+// openFleet joins the bus as a controller.
+func (d *daemon) openFleet(context.Context) error {
+	if !d.cfg.has(roleConductor) {
+		return nil
+	}
+	fleet, err := backplane.Start(d.controller)
+	if err != nil {
+		return fmt.Errorf("joining the bus at %s: %w", redactURL(d.brokerURL), err)
+	}
+	d.fleet = fleet
+	d.onClose(func() error { fleet.Close(); return nil })
+	return nil
+}
+
+// clientName makes an MQTT client id's part of a host's name.
+func clientName(host string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(host))
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"caddyshack/baremetal"
+	"caddyshack/bus"
+	"caddyshack/conductor"
+	"caddyshack/drivers"
+	"caddyshack/drivers/backplane"
+	"caddyshack/drivers/console"
+	"caddyshack/drivers/fake"
+	"caddyshack/drivers/nfsroot"
+	"caddyshack/pxe"
+)
+
+// openConductor registers the hardware types and makes the conductor.
+func (d *daemon) openConductor(context.Context) error {
+	if !d.cfg.has(roleConductor) {
+		return nil
+	}
+	reg, err := drivers.NewRegistry(d.caddyType(), fake.HardwareType())
+	if err != nil {
+		return err
+	}
+	d.conductor, err = conductor.New(conductor.Settings{
+		Store: d.store, Registry: reg, Host: d.cfg.Host, Group: d.cfg.ConductorGroup, Places: []string{d.cfg.Place},
+		NoAutomatedClean: d.cfg.Deploy.AutomatedClean != nil && !*d.cfg.Deploy.AutomatedClean,
+		Log:              d.log.With("part", "conductor"),
+	})
+	return err
+}
+
+// caddyType is the hardware type caddy with the parts of this process.
+func (d *daemon) caddyType() *drivers.HardwareType {
+	const name = "caddy"
+	deploy := &nfsroot.Driver{
+		Boot:         d.bootService(),
+		DefaultImage: pxe.ImageSource{URL: d.cfg.Images.DefaultImage, Checksum: d.cfg.Images.DefaultChecksum},
+		Deployable:   d.deployable, BootTimeout: d.cfg.Deploy.BootTimeout.Duration,
+	}
+	units := &backplane.Driver{Fleet: d.fleet}
+	absent := func(what string) any { return drivers.Absent{Driver: name, What: what} }
+	h := &drivers.HardwareType{
+		Name: name,
+		Interfaces: map[string]map[string]any{
+			"bios":       {"no-bios": absent("bios")},
+			"boot":       {"rpi-netboot": nfsroot.Boot{Driver: deploy}},
+			"console":    console.Interfaces(d.consoles, name),
+			"deploy":     {"nfs-root": deploy},
+			"firmware":   {"no-firmware": absent("firmware")},
+			"inspect":    {"no-inspect": absent("inspection")},
+			"management": {"backplane": backplane.Management{Driver: units}},
+			"network":    {"noop": drivers.NoOp{}},
+			"power":      {"backplane": backplane.Power{Driver: units}},
+			"raid":       {"no-raid": absent("raid")},
+			"rescue":     {"no-rescue": absent("rescue")},
+			"storage":    {"noop": drivers.NoOp{}},
+			"vendor":     {"backplane": backplane.Vendor{Driver: units}, "no-vendor": drivers.NoOp{}},
+		},
+		Defaults: map[string]string{
+			"bios": "no-bios", "boot": "rpi-netboot", "console": "serial-shellinabox", "deploy": "nfs-root",
+			"firmware": "no-firmware", "inspect": "no-inspect", "management": "backplane", "network": "noop",
+			"power": "backplane", "raid": "no-raid", "rescue": "no-rescue", "storage": "noop", "vendor": "backplane",
+		},
+		Properties: map[string]string{
+			"serial_number": "serial number of the Raspberry Pi, 8 or 16 hex digits. Optional.",
+		},
+	}
+	maps.Copy(h.Properties, backplane.Properties())
+	maps.Copy(h.Properties, console.Properties())
+	return h
+}
+
+// bootService is this process's, or the twin of another's.
+func (d *daemon) bootService() nfsroot.BootService { return d.boot.service }
+
+// deployable refuses a deploy to a caddy that holds no Pi, as its unit reports it.
+func (d *daemon) deployable(ctx context.Context, n *baremetal.Node) error {
+	unit := n.DriverInfo.Str(backplane.UnitProperty)
+	slot, _ := n.DriverInfo.Int(backplane.SlotProperty)
+	view, err := d.fleet.Slot(ctx, unit, slot)
+	if err != nil {
+		return baremetal.Errorf(baremetal.Invalid, "What slot %d of unit %s holds is not known: %w", slot, unit, err)
+	}
+	what := ""
+	switch view.State.Type {
+	case bus.TypePi, bus.TypePi5:
+		return nil
+	case bus.TypeSwitch:
+		what = "a network switch"
+	case bus.TypeRouter:
+		what = "a router"
+	case bus.TypeOdroid:
+		what = "an Odroid HC1, which boots from its own disk"
+	case bus.TypeEmpty:
+		what = "nothing"
+	default:
+		what = fmt.Sprintf("something that is no Raspberry Pi (type code %d)", view.State.Type)
+	}
+	return baremetal.Errorf(baremetal.Invalid,
+		"Slot %d of unit %s holds %s: there is no Raspberry Pi to deploy to. Its power and console work.", slot, unit, what)
+}
+
+// observe takes what the bus reports of a slot to the conductor.
+func (d *daemon) observe(ctx context.Context, o drivers.Observation) {
+	select {
+	case <-d.conductor.Ready():
+	case <-ctx.Done():
+		return
+	}
+	if err := d.conductor.Observe(ctx, o); err != nil && ctx.Err() == nil {
+		d.log.Warn("recording what a unit reported failed", "slot", o.Key, "err", err)
+	}
+}

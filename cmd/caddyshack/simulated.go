@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"caddyshack/bus"
+	"caddyshack/sim/chassis"
+	"caddyshack/sim/pi"
+	"caddyshack/sim/serial"
+	"caddyshack/sim/unit"
+)
+
+// simulatedConfig describes a simulated chassis of this process.
+type simulatedConfig struct {
+	Caddies  int
+	Dir      string // serial lines and what the units keep in their flash
+	Broker   string
+	Password func(unit string) string
+	TFTP     netip.AddrPort // what DHCP would tell the Pis
+	Log      *slog.Logger
+}
+
+// caddy is a simulated caddy as a person would describe it to the API.
+type caddy struct {
+	chassis.SlotInfo
+	Serial      string // of a Pi, "" for others
+	ConsolePort string
+}
+
+// simulated is a chassis with its serial lines.
+type simulated struct {
+	cfg     simulatedConfig
+	chassis *chassis.Chassis
+	lines   []*serial.Line
+	caddies []caddy
+}
+
+// startSimulated makes the serial lines and powers the units.
+func startSimulated(ctx context.Context, cfg simulatedConfig) (*simulated, error) {
+	s := &simulated{cfg: cfg}
+	c, err := chassis.Start(chassis.Config{
+		Broker: cfg.Broker, Password: cfg.Password, Caddies: cfg.Caddies,
+		StateDir: filepath.Join(cfg.Dir, "units"), Log: cfg.Log,
+		Device: func(info chassis.SlotInfo) (unit.Device, error) { return s.device(ctx, info) },
+	})
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	s.chassis = c
+	return s, nil
+}
+
+// device makes what sits in a slot, with its serial line.
+func (s *simulated) device(ctx context.Context, info chassis.SlotInfo) (unit.Device, error) {
+	link := filepath.Join(s.cfg.Dir, "serial", fmt.Sprintf("%s-slot-%d", info.Unit, info.Slot))
+	log := s.cfg.Log.With("unit", info.Unit, "slot", info.Slot)
+	line, err := serial.Open(ctx, serial.Config{Link: link, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	s.lines = append(s.lines, line)
+	c := caddy{SlotInfo: info, ConsolePort: link}
+	defer func() { s.caddies = append(s.caddies, c) }()
+	switch info.Type {
+	case bus.TypeSwitch:
+		return pi.NewPlain(pi.PlainConfig{Banner: pi.SwitchBanner, Prompt: pi.SwitchPrompt, Line: line})
+	case bus.TypeOdroid:
+		return pi.NewPlain(pi.PlainConfig{Banner: pi.OdroidBanner, Prompt: pi.OdroidPrompt, Line: line})
+	}
+	c.Serial = fmt.Sprintf("c0ff%02x%02x", info.UnitNumber, info.Slot)
+	return pi.New(pi.Config{MAC: info.MAC().String(), Serial: c.Serial, Address: info.Address(), TFTP: s.cfg.TFTP, Line: line, Log: log})
+}
+
+// run serves the serial lines until ctx ends.
+func (s *simulated) run(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	for _, l := range s.lines {
+		g.Go(func() error { return l.Serve(gctx) })
+	}
+	return g.Wait()
+}
+
+// close takes the power and the lines away; the units remember what was on.
+func (s *simulated) close() error {
+	var errs []error
+	if s.chassis != nil {
+		s.chassis.Close()
+	}
+	for _, l := range s.lines {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}

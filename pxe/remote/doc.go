@@ -1,0 +1,38 @@
+// Package remote carries the boot service to another process: Handler serves a
+// place's service over HTTP, Client is its twin for a conductor elsewhere. Both
+// ends share a secret; the link itself belongs on a network of its own or
+// behind TLS.
+package remote
+
+import (
+	"context"
+
+	"caddyshack/pxe"
+)
+
+// Service is what is carried; *pxe.Service is one, and Client is its twin.
+type Service interface {
+	CheckImage(ctx context.Context, img pxe.ImageSource) error
+	FetchImage(ctx context.Context, img pxe.ImageSource) (pxe.Fetched, error)
+	CreateRoot(ctx context.Context, r pxe.RootRequest) error
+	Publish(ctx context.Context, p pxe.PublishRequest) error
+	Remove(ctx context.Context, nodeID string) error
+	ExpectBoot(ctx context.Context, nodeID string) error
+	BootStatus(ctx context.Context, nodeID string) (pxe.BootStatus, error)
+}
+
+// node names the node a call is about.
+type node struct {
+	NodeID string `json:"node_id"`
+}
+
+// failure is an error on the wire, with its kind.
+type failure struct {
+	Kind    string `json:"kind"`
+	Message string `json:"message"`
+}
+
+// nothing is the result of calls that only succeed.
+type nothing struct{}
+
+const prefix = "/boot/v1/"

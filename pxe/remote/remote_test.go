@@ -1,0 +1,120 @@
+package remote_test
+
+import (
+	"context"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"caddyshack/baremetal"
+	"caddyshack/pxe"
+	"caddyshack/pxe/remote"
+)
+
+// twin notes what arrives and answers what it is told.
+type twin struct {
+	got    any
+	err    error
+	status pxe.BootStatus
+}
+
+func (t *twin) CheckImage(_ context.Context, i pxe.ImageSource) error { t.got = i; return t.err }
+func (t *twin) FetchImage(_ context.Context, i pxe.ImageSource) (pxe.Fetched, error) {
+	t.got = i
+	return pxe.Fetched{Progress: "compiling init"}, t.err
+}
+func (t *twin) CreateRoot(_ context.Context, r pxe.RootRequest) error { t.got = r; return t.err }
+func (t *twin) Publish(_ context.Context, p pxe.PublishRequest) error { t.got = p; return t.err }
+func (t *twin) Remove(_ context.Context, id string) error             { t.got = id; return t.err }
+func (t *twin) ExpectBoot(_ context.Context, id string) error         { t.got = id; return t.err }
+func (t *twin) BootStatus(_ context.Context, id string) (pxe.BootStatus, error) {
+	t.got = id
+	return t.status, t.err
+}
+
+func dial(t *testing.T, s remote.Service, secret string) *remote.Client {
+	t.Helper()
+	h, err := remote.Handler(s, "right")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	return &remote.Client{URL: srv.URL, Secret: secret, HTTP: srv.Client()}
+}
+
+// Every call and every field survives the way over JSON.
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	img := pxe.ImageSource{URL: "http://x/y.tar", ChecksumAlgo: "sha256", Checksum: "ab"}
+	root := pxe.RootRequest{NodeID: "n", Generation: "g", Hostname: "h", Image: img}
+	pub := pxe.PublishRequest{NodeID: "n", Client: netip.MustParseAddr("127.77.1.2"), MAC: "m", Serial: "s", KernelParams: "quiet"}
+	status := pxe.BootStatus{Mounted: true, Summary: "said", Since: time.Unix(5, 7).UTC()}
+	s := &twin{status: status}
+	c := dial(t, s, "right")
+	ctx := t.Context()
+	for name, tc := range map[string]struct {
+		call func() (any, error)
+		got  any
+		out  any
+	}{
+		"check":   {func() (any, error) { return nil, c.CheckImage(ctx, img) }, img, nil},
+		"fetch":   {func() (any, error) { return c.FetchImage(ctx, img) }, img, pxe.Fetched{Progress: "compiling init"}},
+		"create":  {func() (any, error) { return nil, c.CreateRoot(ctx, root) }, root, nil},
+		"publish": {func() (any, error) { return nil, c.Publish(ctx, pub) }, pub, nil},
+		"remove":  {func() (any, error) { return nil, c.Remove(ctx, "n") }, "n", nil},
+		"expect":  {func() (any, error) { return nil, c.ExpectBoot(ctx, "n") }, "n", nil},
+		"status":  {func() (any, error) { return c.BootStatus(ctx, "n") }, "n", status},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := tc.call()
+			if err != nil {
+				t.Fatal(err)
+			}
+			opts := cmpopts.EquateComparable(netip.Addr{})
+			if d := cmp.Diff(tc.got, s.got, opts); d != "" {
+				t.Errorf("argument: %s", d)
+			}
+			if d := cmp.Diff(tc.out, out, opts); d != "" {
+				t.Errorf("result: %s", d)
+			}
+		})
+	}
+}
+
+func TestErrorsKeepTheirKind(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []baremetal.Kind{baremetal.Invalid, baremetal.Unavailable, baremetal.NotFound, baremetal.Internal} {
+		c := dial(t, &twin{err: baremetal.Errorf(kind, "what to do")}, "right")
+		err := c.CheckImage(t.Context(), pxe.ImageSource{})
+		if !baremetal.IsKind(err, kind) || err.Error() != "what to do" {
+			t.Errorf("kind %v arrived as %v: %v", kind, baremetal.KindOf(err), err)
+		}
+	}
+}
+
+func TestWrongSecret(t *testing.T) {
+	t.Parallel()
+	s := &twin{}
+	err := dial(t, s, "wrong").Remove(t.Context(), "n")
+	if !baremetal.IsKind(err, baremetal.Unauthorized) || s.got != nil {
+		t.Errorf("got %v, and the call arrived as %v", err, s.got)
+	}
+	if _, err := remote.Handler(s, ""); err == nil {
+		t.Error("an empty secret was accepted")
+	}
+}
+
+func TestNobodyThere(t *testing.T) {
+	t.Parallel()
+	c := &remote.Client{URL: "http://127.0.0.1:1", Secret: "x"}
+	err := c.Remove(t.Context(), "n")
+	if !baremetal.IsKind(err, baremetal.Unavailable) || !strings.Contains(err.Error(), "check that it runs") {
+		t.Errorf("got %v", err)
+	}
+}
