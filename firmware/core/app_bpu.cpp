@@ -160,6 +160,10 @@ void BpuApp::tick_slots(uint32_t now) {
   looked_ = now;
   uint8_t inputs[kMaxSlots];
   chain_.transfer(latched_, inputs);
+  if (ShiftChain::broken(inputs, slots_)) {
+    chain_errors_++;  // blind, so nothing is changed
+    return;
+  }
   for (uint8_t i = 0; i < slots_; i++) slot_[i].tick(elapsed, inputs[i]);
   tick_restore();
   update_views();

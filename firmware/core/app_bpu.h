@@ -111,6 +111,7 @@ class BpuApp final : private MqttListener {
   uint64_t uptime_ms_ = 0;
   uint32_t loop_max_ms_ = 0;
   uint32_t dropped_ = 0;
+  uint32_t chain_errors_ = 0;
   bool controller_ready_ = false;
   bool restart_ = false;
   uint32_t restart_at_ = 0;
@@ -130,7 +131,7 @@ class BpuApp final : private MqttListener {
   Sync sync_ = Sync::Info;
   uint8_t sync_slot_ = 0;
   InFlight in_flight_ = InFlight::Other;
-  bool info_due_ = false, status_due_ = false;
+  bool info_due_ = false, status_due_ = false, telemetry_due_ = false;
   bool state_due_[kMaxSlots] = {};
   uint32_t republished_ = 0, telemetry_at_ = 0, sampled_at_ = 0;
   uint8_t sample_slot_ = 0;

@@ -168,6 +168,7 @@ Code BpuApp::run_unit_command(const JsonObject& json) {
   if (fenced != Code::Done) return fenced;
   if (resync) {
     republish_all();
+    telemetry_due_ = true;
     return Code::Done;
   }
   if (reboot) {

@@ -19,6 +19,7 @@ void BpuApp::mqtt_connected() {
   connected_at_ = uptime_ms_;
   republished_ = now_;
   info_due_ = status_due_ = false;
+  telemetry_due_ = true;  // tells a new controller the uptime, from which it computes `exp`
   log("connected");
 }
 
@@ -46,7 +47,7 @@ void BpuApp::republish_all() {
 }
 
 bool BpuApp::settled() const {
-  if (!mqtt_.ready() || sync_ != Sync::Done || ack_count_ > 0 || event_count_ > 0 || info_due_ || status_due_)
+  if (!mqtt_.ready() || sync_ != Sync::Done || ack_count_ > 0 || event_count_ > 0 || info_due_ || status_due_ || telemetry_due_)
     return false;
   for (uint8_t i = 0; i < slots_; i++)
     if (state_due_[i]) return false;
@@ -81,7 +82,8 @@ void BpuApp::publish_next(uint32_t now) {
     status_due_ = !publish_status(now);
     return;
   }
-  if (now - telemetry_at_ >= kTelemetryMs) {
+  if (telemetry_due_ || now - telemetry_at_ >= kTelemetryMs) {
+    telemetry_due_ = false;
     telemetry_at_ = now;
     publish_telemetry(now);
     return;
@@ -184,6 +186,7 @@ bool BpuApp::publish_telemetry(uint32_t now) {
   json.number("bus_mv", hal_.chip.bus_mv()).number("loop_ms", loop_max_ms_);
   const uint32_t connects = mqtt_.counters().connects;
   json.number("reconn", connects > 0 ? connects - 1 : 0).number("dropped", dropped_ + mqtt_.counters().oversize);
+  json.number("chain", chain_errors_);
   loop_max_ms_ = 0;
   return json.end() && send("telemetry", 0, 0, false, now);
 }

@@ -31,4 +31,10 @@ uint8_t ShiftChain::length(const uint8_t inputs[kMaxSlots]) {
   return n;
 }
 
+bool ShiftChain::broken(const uint8_t inputs[kMaxSlots], uint8_t slots) {
+  for (uint8_t i = 0; i < slots; i++)
+    if (inputs[i] != inputs[0]) return false;
+  return inputs[0] == 0x00 || inputs[0] == 0xff;
+}
+
 }  // namespace bpu

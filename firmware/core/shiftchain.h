@@ -22,6 +22,10 @@ class ShiftChain {
   // Units present: those before the first whose type bits are all ones.
   static uint8_t length(const uint8_t inputs[kMaxSlots]);
 
+  // True when every unit reads the same rail: the data line is open or shorted, and nothing read is to be believed.
+  // A unit that works never reads so: its button is pulled up, its type is not all ones.
+  static bool broken(const uint8_t inputs[kMaxSlots], uint8_t slots);
+
  private:
   Gpio& gpio_;
 };

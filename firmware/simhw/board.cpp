@@ -42,7 +42,7 @@ bool Board::pgood(uint8_t index) const {
   if (c.backfed) return true;
   if (c.type == 0 || c.tripped) return false;
   if (c.power) return now_ - c.power_changed >= c.rise_ms;
-  return c.power_edges > 0 && now_ - c.power_changed < c.fall_ms;
+  return c.falling && now_ - c.power_changed < c.fall_ms;
 }
 
 bool Board::alive(uint8_t index) const {
@@ -91,6 +91,7 @@ void Board::write(Pin pin, bool high) {
 
 bool Board::read(Pin pin) {
   if (!operate()) return false;
+  if (miso != kAuto) return miso != 0;
   return pin == Pin::Miso && units_ > 0 ? (shift_in_[0] & 0x80) != 0 : true;
 }
 
@@ -122,6 +123,7 @@ void Board::apply(uint8_t index, uint8_t outputs) {
   c.outputs = outputs;
   const bool power = outputs & bpu::out::kPowerEnable;
   if (power != c.power) {
+    c.falling = !power && pgood(index);
     c.power = power;
     c.power_edges++;
     c.power_changed = c.booted = now_;
@@ -188,7 +190,7 @@ void Board::switch_on_before_start(uint8_t index) {
 void Board::insert(uint8_t index, uint8_t type) {
   Caddy& c = caddy_[index];
   c.type = type;
-  c.tripped = c.halted = c.halting = false;
+  c.tripped = c.falling = c.halted = c.halting = false;
   c.power_changed = c.booted = now_;
 }
 
@@ -196,6 +198,7 @@ void Board::power_loss() {
   for (uint8_t i = 0; i < bpu::kMaxSlots; i++) {
     shift_out_[i] = storage_[i] = 0;
     apply(i, 0);
+    caddy_[i].falling = false;
     ina_config_[i] = kInaReset;
   }
   for (uint8_t i = 0; i < kWords; i++) rtc_[i] = 0xa5c35a3cu ^ (now_ * (i + 1u));

@@ -28,6 +28,7 @@ struct Caddy {
 
   // State.
   bool power = false;      // PWR_EN
+  bool falling = false;    // capacitors still hold it up
   bool tripped = false;
   bool halted = false;
   bool halting = false;
@@ -64,6 +65,7 @@ class Board final : public bpu::Clock, public bpu::Gpio, public bpu::I2c, public
   bool alive(uint8_t index) const;
   int32_t milliamps(uint8_t index) const;
   bool led() const { return led_; }
+  Stuck miso = kAuto;      // the chain's data line, open or shorted
   void press(uint8_t index, uint32_t ms);
   void switch_on_before_start(uint8_t index);
   void insert(uint8_t index, uint8_t type);

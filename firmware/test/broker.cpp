@@ -24,6 +24,18 @@ bool take(const uint8_t*& at, const uint8_t* end, char* out, size_t capacity) {
 
 }  // namespace
 
+void Broker::reset() {
+  state_ = NetState::Closed;
+  session_ = subscribed_ = refuse_ = bye_ = deaf = stuck = drop_pubacks = false;
+  cut_after_ = -1;
+  window = 0xffffffffu;
+  connack = 0;
+  suback[0] = suback[1] = suback[2] = 1;
+  sessions_ = errors_ = pings_ = acks_ = 0;
+  from_size_ = to_start_ = to_size_ = 0;
+  log_size_ = kept_size_ = 0;
+}
+
 void Broker::open(const char*, uint16_t, const bpu::Pins*) {
   if (session_) end_session(true);  // a second connection of the same client takes over
   from_size_ = to_start_ = to_size_ = 0;

@@ -25,6 +25,7 @@ class Broker final : public bpu::Transport {
   void close() override;
 
   void pump();
+  void reset();  // as new
 
   // The controller's side.
   void publish(const char* topic, const char* payload, size_t size, bool retain);

@@ -1,5 +1,5 @@
 # Makes examples.cpp from messages.txt (first) and the scenario files.
-function quote(s) { gsub(/\\/, "\\\\", s); gsub(/"/, "\\\"", s); gsub(/\t/, "\\t", s); gsub(/\?/, "\\?", s); return "\"" s "\\n\"" }
+function quote(s) { gsub(/\\/, "\\\\&", s); gsub(/"/, "\\\"", s); gsub(/\t/, "\\t", s); gsub(/\?/, "\\?", s); return "\"" s "\\n\"" }
 FNR == 1 {
   if (NR == 1) {
     print "#include \"examples.h\""

@@ -10,4 +10,6 @@ void port_write(const char* text, size_t size);
 // platform cannot tell.
 void port_paint_stack(void);
 uint32_t port_stack_used(void);
+// How much of an exhaustive test to do: every n-th case. 1 = all.
+uint32_t port_stride(void);
 }

@@ -1,5 +1,6 @@
 #include "rig.h"
 
+#include "../core/version.h"
 #include "port.h"
 
 // Placement, without a header of the C++ library.
@@ -13,6 +14,14 @@ namespace {
 Broker the_broker;
 uint8_t flash_memory[simhw::NorFlash::kSize];
 }  // namespace
+
+uint8_t visited[6];
+
+bpu::Config no_network() {
+  bpu::Config config = default_config();
+  config.host[0] = 0;
+  return config;
+}
 
 bpu::Config default_config() {
   bpu::Config config;
@@ -67,8 +76,9 @@ Rig::Rig(uint8_t units)
       esp(board),
       broker(the_broker),
       hal_{board, board, board, board, records, broker, server, flash, verifier, console, esp} {
-  memset(static_cast<void*>(&the_broker), 0, sizeof the_broker);
-  new (&the_broker, 0) Broker();
+  the_broker.reset();
+  const simhw::NorFlash::ImageHead head = {simhw::NorFlash::kImageMagic, bpu::kFirmwareNumber, 4096, 0};
+  flash.fill(0, &head, sizeof head);
   configure(default_config());
 }
 
@@ -79,8 +89,13 @@ void Rig::set_next_boot(uint32_t boot) {
 
 void Rig::start() {
   board.revive();
+  start_cut();
+}
+
+void Rig::start_cut() {
   console.clear();
   app_ = new (app_memory, 0) bpu::BpuApp(hal_);
+  for (uint8_t i = 0; i < bpu::kMaxSlots; i++) app_->slot(i).watch(visited);
   app_->start();
 }
 

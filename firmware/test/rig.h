@@ -112,6 +112,7 @@ class Rig {
   void set_next_boot(uint32_t boot);
 
   void start();                     // a new life of the MCU
+  void start_cut();                 // the same, keeping a cut that the test has set
   void step(uint32_t ms = 10);      // the clock moves, the unit works, the broker works; a restart that the
                                     // unit asked for is done
   void run(uint32_t ms, uint32_t step_ms = 10);
@@ -144,5 +145,10 @@ class Rig {
 };
 
 bpu::Config default_config();
+// A unit that is not set up, so that nothing but power happens.
+bpu::Config no_network();
+
+// Which transitions of slots all tests so far have seen: bit `to` of [from].
+extern uint8_t visited[6];
 
 }  // namespace test

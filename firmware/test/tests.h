@@ -17,4 +17,6 @@ void test_app();
 void test_reset_cut();
 void test_update();
 void test_update_cut();
+void test_random();
 void test_stack();
+void test_transitions();
