@@ -233,7 +233,7 @@ func TestObservePower(t *testing.T) {
 		observe(baremetal.PowerOn, 1, 5, baremetal.PowerOn, false)
 		observe(baremetal.PowerUnknown, 1, 5, baremetal.PowerOn, true) // offline after it
 		observe(baremetal.PowerOn, 1, 5, "", true)                     // and the same report again
-		observe(baremetal.PowerOff, 1, 4, baremetal.PowerOn, false) // earlier
+		observe(baremetal.PowerOff, 1, 4, baremetal.PowerOn, false)    // earlier
 		version := read(t, s, n.UUID).Work.Version
 		observe(baremetal.PowerOn, 1, 9, baremetal.PowerOn, false) // nothing new, and nothing written
 		if got := read(t, s, n.UUID); got.Work.Version != version {
