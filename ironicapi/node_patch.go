@@ -107,6 +107,9 @@ func (c *call) mayPatch(n *node, ops []patchOp) error {
 
 // settleInterfaces gives a node whose driver or interfaces changed a valid set of interfaces.
 func (c *call) settleInterfaces(n, before *node, touched map[string]bool, reset bool) error {
+	if n.Driver != before.Driver && before.ConsoleEnabled {
+		return baremetal.Errorf(baremetal.Conflict, "Node %s can not have driver updated while its console is enabled.", n.UUID)
+	}
 	changed := n.Driver != before.Driver
 	if reset {
 		for _, kind := range baremetal.InterfaceKinds() {
@@ -137,9 +140,6 @@ const quietText = "available, enroll, inspect wait, inspecting, manageable"
 // checkChange holds the rules on what may change in which state (section 4.5 of the API reference).
 func (c *call) checkChange(n, before *node, touched map[string]bool) error {
 	quiet := slices.Contains(quietStates, n.ProvisionState)
-	if n.Driver != before.Driver && before.ConsoleEnabled {
-		return baremetal.Errorf(baremetal.Conflict, "Node %s can not have driver updated while its console is enabled.", n.UUID)
-	}
 	if !quiet && !before.Maintenance && !n.Maintenance {
 		changed := ""
 		if n.Driver != before.Driver {
