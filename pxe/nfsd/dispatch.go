@@ -1,6 +1,7 @@
 package nfsd
 
 import (
+	"encoding/binary"
 	"runtime/debug"
 	"time"
 
@@ -71,20 +72,26 @@ func (s *Server) answerNFS(c *client, h *rpcHeader, record []byte, d *xdr.Decode
 	}
 	p := &procTable[h.proc]
 	if !p.once {
-		return s.runNFS(c, h, d, e)
+		return s.runNFS(c, h, d, e, false)
 	}
-	key := callKey{xid: h.xid, proc: h.proc, sum: s.sum(record)}
-	if old := c.replies.begin(key); old != nil {
+	key := keyOf(h, record)
+	entry, old := c.replies.begin(key)
+	if entry == nil {
 		s.counts.replayed.Add(1)
 		return append(e.Bytes()[:0], old...), 0
 	}
-	reply, held := s.runNFS(c, h, d, e)
-	c.replies.end(key, reply)
+	place := s.replyLog.begin(c.addr, key)
+	reply, held := s.runNFS(c, h, d, e, entry.interrupted)
+	// "Try again later" means just that.
+	keep := len(reply) < replyStart+4 || binary.BigEndian.Uint32(reply[replyStart:]) != nfsErrJukebox
+	place.end(reply, keep)
+	c.replies.end(key, entry, reply, keep)
 	return reply, held
 }
 
 // runNFS runs an NFS procedure on the export that its first handle names.
-func (s *Server) runNFS(c *client, h *rpcHeader, d *xdr.Decoder, e *xdr.Encoder) ([]byte, int64) {
+// interrupted tells that the same call was begun before a crash.
+func (s *Server) runNFS(c *client, h *rpcHeader, d *xdr.Decoder, e *xdr.Encoder, interrupted bool) ([]byte, int64) {
 	start := time.Now()
 	p := &procTable[h.proc]
 	handle := d.Opaque(maxHandle)
@@ -102,7 +109,7 @@ func (s *Server) runNFS(c *client, h *rpcHeader, d *xdr.Decoder, e *xdr.Encoder)
 		return finishReply(e), 0
 	}
 	defer x.leave()
-	r := &request{s: s, x: x, id: id, cred: &h.cred, d: d, e: e, c: c}
+	r := &request{s: s, x: x, id: id, cred: &h.cred, d: d, e: e, c: c, interrupted: interrupted}
 	st, ok := s.run(p, r)
 	if !ok {
 		return failed(r.e, h.xid, acceptSystemErr), r.held

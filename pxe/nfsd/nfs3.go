@@ -113,6 +113,9 @@ type request struct {
 	e    *xdr.Encoder
 	held int64 // bytes taken from the budget for the reply
 	c    *client
+	// interrupted: an earlier life of the server began this very call and may
+	// have done it. What it finds done already is then its own work.
+	interrupted bool
 }
 
 // procedure describes one NFS procedure. run reads the arguments after the

@@ -19,7 +19,9 @@ func setAttr(r *request) uint32 {
 	set := getSet(r.d)
 	if r.d.Bool() {
 		guard := getStamp(r.d)
-		set.Guard = &guard
+		if !r.interrupted { // the call may have changed the ctime itself
+			set.Guard = &guard
+		}
 	}
 	if r.d.Err() != nil {
 		return nfsErrInval

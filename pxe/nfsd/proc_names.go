@@ -60,6 +60,8 @@ func create(r *request) uint32 {
 		switch {
 		case how == createExclusive && m.Attr.Atime == atime && m.Attr.Mtime == mtime:
 			err = nil // the same call, repeated after its answer was lost
+		case how == createGuarded && r.interrupted:
+			err = r.applyRest(&m, &set)
 		case how == createUnchecked:
 			// Only the size of an existing file is changed: open(2) with
 			// O_CREAT|O_TRUNC.
@@ -123,6 +125,9 @@ func (r *request) made(m *posix.Made, err error) uint32 {
 
 func (r *request) makeNode(name string, n tree.New, set *posix.Set) uint32 {
 	m, err := r.x.fs.Create(r.cred, r.id, name, n)
+	if r.interrupted && m.Existed && m.Attr.Type == n.Type {
+		err = nil
+	}
 	if err == nil {
 		err = r.applyRest(&m, set)
 	}
@@ -185,6 +190,9 @@ func (r *request) removeName(dir bool) uint32 {
 		return nfsErrInval
 	}
 	w, err := r.x.fs.Remove(r.cred, r.id, name, dir)
+	if r.interrupted && errors.Is(err, syscall.ENOENT) {
+		err = nil
+	}
 	putWCC(r.e, w)
 	return status(err)
 }
@@ -203,6 +211,11 @@ func rename(r *request) uint32 {
 		return st
 	}
 	from, to, err := r.x.fs.Rename(r.cred, r.id, fromName, toDir, toName)
+	if r.interrupted && errors.Is(err, syscall.ENOENT) {
+		if _, _, there := r.x.fs.Lookup(r.cred, toDir, toName); there == nil {
+			err = nil
+		}
+	}
 	putWCC(r.e, from)
 	putWCC(r.e, to)
 	return status(err)
@@ -220,6 +233,11 @@ func link(r *request) uint32 {
 		return st
 	}
 	file, w, err := r.x.fs.Link(r.cred, r.id, dir, name)
+	if r.interrupted && errors.Is(err, syscall.EEXIST) {
+		if id, _, there := r.x.fs.Lookup(r.cred, dir, name); there == nil && id == r.id {
+			err = nil
+		}
+	}
 	putPostOp(r.e, file)
 	putWCC(r.e, w)
 	return status(err)

@@ -13,7 +13,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -86,15 +85,16 @@ type Server struct {
 	// OnEvent, if set, is told what clients do. It must not block.
 	OnEvent func(Event)
 
-	once     sync.Once
-	prepErr  error
-	key      []byte
-	seed     maphash.Seed
-	verifier [8]byte // of unstable writes: differs in each life of the server
-	graceEnd time.Time
-	listener net.Listener
-	budget   budget
-	counts   struct {
+	once      sync.Once
+	logClosed sync.Once
+	prepErr   error
+	key       []byte
+	replyLog  *replyLog
+	verifier  [8]byte // of unstable writes: differs in each life of the server
+	graceEnd  time.Time
+	listener  net.Listener
+	budget    budget
+	counts    struct {
 		refused, badCalls, badHandles, denied, replayed, refusedMounts, slow atomic.Uint64
 	}
 
@@ -133,7 +133,6 @@ func (s *Server) openTree(dir string) (tree.Tree, error) {
 // prepare makes what all methods need.
 func (s *Server) prepare() error {
 	s.once.Do(func() {
-		s.seed = maphash.MakeSeed()
 		s.exports = make(map[string]*export)
 		s.byTag = make(map[tag]*export)
 		s.removed = make(map[tag]struct{})
@@ -147,7 +146,12 @@ func (s *Server) prepare() error {
 			s.prepErr = err
 			return
 		}
-		s.key, s.prepErr = loadKey(s.StateDir)
+		if s.key, s.prepErr = loadKey(s.StateDir); s.prepErr != nil || s.StateDir == "" {
+			return
+		}
+		if err := s.loadReplies(); err != nil {
+			s.log().Warn("NFS replies will not survive a restart", "error", err)
+		}
 	})
 	return s.prepErr
 }
@@ -243,5 +247,6 @@ func (s *Server) Close() error {
 			errs = append(errs, err)
 		}
 	}
+	s.logClosed.Do(func() { errs = append(errs, s.replyLog.close()) })
 	return errors.Join(errs...)
 }
