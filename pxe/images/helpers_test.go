@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -126,3 +127,5 @@ func leftovers(t testing.TB, s *Store) {
 		t.Errorf("left over in the cache: %s", e.Name())
 	}
 }
+
+func mustPrefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }

@@ -137,7 +137,7 @@ func (m *Manager) collectBoot(ctx context.Context, s BootSpec) (map[string]tftpd
 	if err != nil {
 		return nil, err
 	}
-	defer target.Close() //nolint:errcheck // a folder
+	defer target.Close()                              //nolint:errcheck // a folder
 	if err := target.RemoveAll(staging); err != nil { // of a crash
 		return nil, err
 	}
