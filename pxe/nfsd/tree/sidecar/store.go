@@ -126,7 +126,7 @@ func Open(dir string, opts Options) (*Tree, error) {
 	t := &Tree{dir: dir, opts: opts}
 	if err := t.load(); err != nil {
 		if t.lock != nil {
-			_ = t.lock.Close()
+			_ = t.unlock()
 		}
 		return nil, fmt.Errorf("opening the tree in %q: %w", dir, err)
 	}
@@ -306,8 +306,14 @@ func (t *Tree) Close() error {
 		}
 		errs = append(errs, t.journal.close())
 	}
-	errs = append(errs, t.data.close(), t.lock.Close())
+	errs = append(errs, t.data.close(), t.unlock())
 	return errors.Join(errs...)
+}
+
+// unlock gives up the lock. It is not left to Close of the file, which leaves
+// the lock to a process that is being forked at this moment.
+func (t *Tree) unlock() error {
+	return errors.Join(unix.Flock(int(t.lock.Fd()), unix.LOCK_UN), t.lock.Close())
 }
 
 // rotate begins a new journal and returns its number. The caller holds mu.

@@ -47,7 +47,7 @@ func (t *Tree) crash() {
 	t.closed = true
 	_ = t.journal.close()
 	_ = t.data.close()
-	_ = t.lock.Close()
+	_ = t.unlock()
 }
 
 // dump lists everything in a tree: path, attributes but for time and space on
