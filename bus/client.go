@@ -176,6 +176,19 @@ func (c *Client) Publish(ctx context.Context, m Message) error {
 	}
 }
 
+// Resubscribe makes the subscriptions again, so that the broker sends all
+// retained messages again. The embedded broker stores a retained message a
+// moment after it has delivered it: who subscribes in between gets neither.
+func (c *Client) Resubscribe(ctx context.Context) error {
+	c.mu.Lock()
+	s := c.session
+	c.mu.Unlock()
+	if s == nil {
+		return fmt.Errorf("subscribing again: %w", ErrNotConnected)
+	}
+	return c.subscribe(ctx, s)
+}
+
 // Break cuts the present connection without a word, as a dead network would:
 // the broker publishes the will. The client then connects anew.
 func (c *Client) Break() {
@@ -244,16 +257,10 @@ func (c *Client) serve(ctx context.Context) error {
 		c.set(nil, err)
 		return err
 	}
-	if len(c.cfg.Subscriptions) > 0 {
-		filters := map[string]byte{}
-		for _, sub := range c.cfg.Subscriptions {
-			filters[sub.Filter] = sub.QoS
-		}
-		if err := c.subscribe(ctx, s, filters); err != nil {
-			c.hangUp(s)
-			c.set(nil, err)
-			return err
-		}
+	if err := c.subscribe(ctx, s); err != nil {
+		c.hangUp(s)
+		c.set(nil, err)
+		return err
 	}
 	live, cancel := context.WithCancel(ctx)
 	c.set(s, nil)
@@ -280,7 +287,14 @@ func (c *Client) serve(ctx context.Context) error {
 // refused is the return code of SUBACK for a filter that the user may not have.
 const refused = 0x80
 
-func (c *Client) subscribe(ctx context.Context, s *session, filters map[string]byte) error {
+func (c *Client) subscribe(ctx context.Context, s *session) error {
+	if len(c.cfg.Subscriptions) == 0 {
+		return nil
+	}
+	filters := map[string]byte{}
+	for _, sub := range c.cfg.Subscriptions {
+		filters[sub.Filter] = sub.QoS
+	}
 	token := s.paho.SubscribeMultiple(filters, nil)
 	if err := c.await(ctx, s, token); err != nil {
 		return fmt.Errorf("subscribing: %w", err)

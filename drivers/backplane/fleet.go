@@ -170,8 +170,12 @@ func (f *Fleet) connected(ctx context.Context) {
 	f.broken = time.Time{}
 	f.conns++
 	ready := f.ready
+	for _, u := range f.units {
+		u.live = false
+	}
 	f.changed()
 	f.mu.Unlock()
+	f.work.Go(func() { f.hearAgain(ctx) })
 	if !ready {
 		return
 	}
@@ -179,6 +183,21 @@ func (f *Fleet) connected(ctx context.Context) {
 	defer cancel()
 	if err := f.sayReady(ctx); err != nil {
 		f.log.Warn("telling the backplane units that the controller is ready", "error", err)
+	}
+}
+
+// hearAgain asks for all retained messages again soon after a connection was
+// made, as one that was published at that very moment may have been missed.
+func (f *Fleet) hearAgain(ctx context.Context) {
+	for _, pause := range []time.Duration{500 * time.Millisecond, 5 * time.Second} {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+		if err := f.client.Resubscribe(ctx); err != nil && ctx.Err() == nil {
+			f.log.Warn("asking for the retained messages again", "error", err)
+		}
 	}
 }
 

@@ -178,7 +178,7 @@ func TestLaterClaimantSendsTheSameCommand(t *testing.T) {
 		}
 		// The first one wakes up: the unit refuses its epoch, the journal its claim.
 		first.Journal.(*journal).lost = true
-		err := r.power.SetPower(ctx, task5(first), baremetal.TargetOff, 0)
+		err := r.power.SetPower(ctx, first, baremetal.TargetOff, 0)
 		if !baremetal.IsKind(err, baremetal.ClaimLost) {
 			t.Fatalf("error %v", err)
 		}
@@ -191,8 +191,6 @@ func TestLaterClaimantSendsTheSameCommand(t *testing.T) {
 		}
 	})
 }
-
-func task5(t *drivers.Task) *drivers.Task { return t }
 
 func TestUnitRestartDuringAnAction(t *testing.T) {
 	t.Parallel()

@@ -13,6 +13,7 @@ type unitView struct {
 	online bool
 	since  time.Time // of online or offline; zero = offline as long as we know
 	heard  time.Time // the last message that was not retained (or, after a new connection, that connection)
+	live   bool      // heard, not only retained, since we are connected
 	info   bus.Info  // zero before the first
 	up     uint32    // uptime at upAt, of boot info.Boot
 	upAt   time.Time // zero = unknown
@@ -46,7 +47,11 @@ func (f *Fleet) message(m bus.Message) {
 		u = &unitView{id: t.Unit}
 	}
 	if !m.Retained {
-		u.heard = time.Now()
+		u.heard, u.live = time.Now(), true
+	}
+	if m.Retained && u.live && u.info.Slots != 0 && !u.since.IsZero() && t.Slot == 0 {
+		f.mu.Unlock()
+		return // what the broker kept is not newer than what the unit said
 	}
 	err = f.take(u, t, m)
 	if err == nil {
