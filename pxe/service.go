@@ -98,3 +98,26 @@ func (s *Service) BootStatus(_ context.Context, nodeID string) (BootStatus, erro
 	}
 	return b, nil
 }
+
+// Restore serves again what was published before this process began, from the
+// address and port that it has now.
+func (s *Service) Restore(ctx context.Context) error {
+	if err := s.Roots.Restore(ctx); err != nil {
+		return fmt.Errorf("publishing the roots that were published before: %w", err)
+	}
+	list, err := s.Roots.List(ctx)
+	if err != nil {
+		return fmt.Errorf("listing the roots: %w", err)
+	}
+	for _, r := range list {
+		if r.Published == nil || (r.Published.Server == s.Address && r.Published.NFSPort == s.NFSPort) {
+			continue
+		}
+		spec := *r.Published
+		spec.Server, spec.NFSPort, spec.MountPort = s.Address, s.NFSPort, 0
+		if err := s.Roots.Publish(ctx, spec); err != nil {
+			return fmt.Errorf("publishing the root of node %s from %s: %w", r.NodeID, s.Address, err)
+		}
+	}
+	return nil
+}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"caddyshack/baremetal"
+	"caddyshack/conductor"
 	"caddyshack/pxe/images"
 	"caddyshack/pxe/images/demo"
 	"caddyshack/sim/chassis"
@@ -25,6 +26,9 @@ type demoCmd struct {
 	Pi        string `default:"sim" enum:"sim,qemu" help:"How Pis are simulated: sim."`
 	ReadyFile string `type:"path" help:"Write the addresses there, as JSON, once everything serves."`
 	Verbose   bool   `short:"v" help:"Log everything."`
+
+	wrapStore func(conductor.Store) conductor.Store // see daemon
+	image     *demo.Builder                         // nil = the usual one
 }
 
 // Run runs serve's code with a configuration made up here and a simulated chassis.
@@ -55,9 +59,12 @@ func (cmd demoCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	image := newDemoImage(log)
-	d, err := openDaemon(ctx, cfg, log, map[string]images.Builtin{demo.Name: image})
-	if err != nil {
+	image := cmd.image
+	if image == nil {
+		image = newDemoImage(log)
+	}
+	d := &daemon{cfg: cfg, log: log, builtins: map[string]images.Builtin{demo.Name: image}, wrapStore: cmd.wrapStore}
+	if err := d.open(ctx); err != nil {
 		return err
 	}
 	defer d.close()

@@ -28,8 +28,8 @@ func (cmd serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	image := newDemoImage(log)
-	d, err := openDaemon(ctx, cfg, log, map[string]images.Builtin{demo.Name: image})
-	if err != nil {
+	d := &daemon{cfg: cfg, log: log, builtins: map[string]images.Builtin{demo.Name: image}}
+	if err := d.open(ctx); err != nil {
 		return err
 	}
 	defer d.close()

@@ -32,6 +32,8 @@ type daemon struct {
 	log *slog.Logger
 	// builtins are images that the program provides itself.
 	builtins map[string]images.Builtin
+	// wrapStore lets a test come between the conductor and its store; nil = nothing does.
+	wrapStore func(conductor.Store) conductor.Store
 
 	metrics   *prometheus.Registry
 	store     *store.Store
@@ -60,16 +62,16 @@ type ready struct {
 
 // open binds all sockets and opens the store; on an error everything taken so
 // far has been released.
-func openDaemon(ctx context.Context, cfg *Config, log *slog.Logger, builtins map[string]images.Builtin) (*daemon, error) {
-	d := &daemon{cfg: cfg, log: log, builtins: builtins, metrics: prometheus.NewRegistry()}
+func (d *daemon) open(ctx context.Context) error {
+	d.metrics = prometheus.NewRegistry()
 	for _, part := range []func(context.Context) error{
 		d.openState, d.openAPIListener, d.openBroker, d.openBoot, d.openConsoles, d.openFleet, d.openConductor, d.openAPI,
 	} {
 		if err := part(ctx); err != nil {
-			return nil, errors.Join(err, d.close())
+			return errors.Join(err, d.close())
 		}
 	}
-	return d, nil
+	return nil
 }
 
 // onClose registers what close does, last one first.

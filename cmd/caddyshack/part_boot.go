@@ -75,16 +75,13 @@ func (d *daemon) openBoot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := b.roots.Restore(ctx); err != nil {
-		return fmt.Errorf("publishing the roots that were published before: %w", err)
-	}
 	port, err := netip.ParseAddrPort(b.nfs.BoundAddr().String())
 	if err != nil {
 		return fmt.Errorf("reading the NFS server's port: %w", err)
 	}
 	b.service = &pxe.Service{Images: store, Roots: b.roots, Log: b.log, Address: addr, NFSPort: port.Port(), Dir: bootedDir}
 	d.boot = b
-	return nil
+	return b.service.Restore(ctx)
 }
 
 // tftpEvent enters a request into the boot log.

@@ -25,8 +25,12 @@ func (d *daemon) openConductor(context.Context) error {
 	if err != nil {
 		return err
 	}
+	var rows conductor.Store = d.store
+	if d.wrapStore != nil {
+		rows = d.wrapStore(rows)
+	}
 	d.conductor, err = conductor.New(conductor.Settings{
-		Store: d.store, Registry: reg, Host: d.cfg.Host, Group: d.cfg.ConductorGroup, Places: []string{d.cfg.Place},
+		Store: rows, Registry: reg, Host: d.cfg.Host, Group: d.cfg.ConductorGroup, Places: []string{d.cfg.Place},
 		NoAutomatedClean: d.cfg.Deploy.AutomatedClean != nil && !*d.cfg.Deploy.AutomatedClean,
 		Log:              d.log.With("part", "conductor"),
 	})
