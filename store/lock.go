@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,7 +23,7 @@ func lockFile(path string) (*os.File, error) {
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		defer func() { _ = f.Close() }()
-		if err != unix.EWOULDBLOCK {
+		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, baremetal.Errorf(baremetal.Invalid, "state folder %q cannot be locked: %w; use a local file system", filepath.Dir(path), err)
 		}
 		pid, readErr := io.ReadAll(io.LimitReader(f, 32))

@@ -16,6 +16,7 @@ type writer struct {
 	sql   *statements
 	start moment
 	wakes *wakes
+	noted time.Time // when noteClock last wrote
 	queue chan *request
 	quit  chan struct{}
 	ended chan struct{}
@@ -136,7 +137,7 @@ func (w *writer) batch(ctx context.Context, batch []*request) (err error) {
 	}
 	good := 0
 	for _, r := range batch {
-		if err := w.one(ctx, r); err != nil {
+		if err := w.one(ctx, r, len(batch) == 1); err != nil {
 			return errors.Join(err, w.rollback(ctx))
 		}
 		if r.err == nil && r.panic == nil {
@@ -155,31 +156,35 @@ func (w *writer) batch(ctx context.Context, batch []*request) (err error) {
 	return nil
 }
 
-// one runs a change in a savepoint. The error it returns is about the whole
-// transaction; that of the change is in r.
-func (w *writer) one(ctx context.Context, r *request) error {
+// one runs a change in a savepoint, which it needs unless it is alone. The
+// error it returns is about the whole transaction; that of the change is in r.
+func (w *writer) one(ctx context.Context, r *request, alone bool) error {
 	if r.err = r.ctx.Err(); r.err != nil {
+		return nil
+	}
+	if alone {
+		r.run(ctx, w.sql)
 		return nil
 	}
 	if _, err := w.sql.exec(ctx, "SAVEPOINT change"); err != nil {
 		return err
 	}
-	t := &tx{querier: w.sql}
-	r.run(ctx, t)
+	r.run(ctx, w.sql)
 	if r.err != nil || r.panic != nil {
 		if _, err := w.sql.exec(ctx, "ROLLBACK TO change"); err != nil {
-			return fmt.Errorf("undoing a change: %w (after %w)", err, r.err)
+			return errors.Join(fmt.Errorf("undoing a change: %w", err), r.err)
 		}
 	}
-	r.wakes = t.wakes
 	_, err := w.sql.exec(ctx, "RELEASE change")
 	return err
 }
 
 // run keeps a panic of the change for its caller, so that it ends where it belongs.
-func (r *request) run(ctx context.Context, t *tx) {
+func (r *request) run(ctx context.Context, q querier) {
 	defer func() { r.panic = recover() }()
+	t := &tx{querier: q}
 	r.err = r.change(ctx, t)
+	r.wakes = t.wakes
 }
 
 func (w *writer) rollback(ctx context.Context) error {
@@ -187,9 +192,18 @@ func (w *writer) rollback(ctx context.Context) error {
 	return err
 }
 
-// noteClock records how the clocks stand, for the next start.
+// noteEvery is how old the note of the clocks may get while there are writes.
+// Only after a reboot with a wall clock that went backwards does its age
+// matter: waits then end that much later.
+const noteEvery = 10 * time.Second
+
+// noteClock records now and then how the clocks stand, for the next start.
 func (w *writer) noteClock(ctx context.Context) error {
 	wall := time.Now()
+	if wall.Sub(w.noted) < noteEvery {
+		return nil
+	}
+	w.noted = wall
 	passed := wall.Sub(w.start.store)
 	_, err := w.sql.exec(ctx, `INSERT INTO clock (id, store_time, wall_time, boot_id, uptime) VALUES (1, $1, $2, $3, $4)
 		ON CONFLICT (id) DO UPDATE SET store_time = excluded.store_time, wall_time = excluded.wall_time,

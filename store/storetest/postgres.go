@@ -100,9 +100,9 @@ func StartCluster() (c *Cluster, err error) {
 		return nil, fmt.Errorf("initdb as %s: %w\n%s", owner, err, out)
 	}
 	c = &Cluster{dir: dir, exited: make(chan struct{})}
-	c.cmd = exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off",
+	c.cmd = exec.CommandContext(context.Background(), filepath.Join(bin, "postgres"), "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off",
 		"-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "shared_buffers=16MB", "-c", "max_connections=200",
-		"-c", "autovacuum=off", "-c", "max_wal_size=256MB")
+		"-c", "autovacuum=off", "-c", "deadlock_timeout=50ms", "-c", "max_wal_size=256MB")
 	c.cmd.Dir = dir
 	running := *attr
 	running.Pdeathsig = syscall.SIGQUIT // ends with this process, however that ends
