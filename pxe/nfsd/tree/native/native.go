@@ -24,6 +24,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -201,17 +202,27 @@ func idOf(dirfd int, name string) (tree.ID, error) {
 	return tree.ID(append(id, b...)), nil
 }
 
-// open opens an inode.
+// reuseTries is how often an inode that is just being made is waited for.
+const reuseTries = 5
+
+// open opens an inode. While the number of a removed inode is being used for a
+// new one, ext4 answers ENOMEM; a moment later it knows that the ID is stale.
 func (t *Tree) open(id tree.ID, flags int) (int, error) {
 	if len(id) < 3 {
 		return -1, syscall.ESTALE
 	}
 	h := unix.NewFileHandle(int32(binary.BigEndian.Uint16([]byte(id[:2]))), []byte(id[2:]))
-	fd, err := unix.OpenByHandleAt(int(t.root.Fd()), h, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC)
-	if errors.Is(err, unix.EINVAL) {
-		err = syscall.ESTALE // not a handle of this file system
+	for try := 1; ; try++ {
+		fd, err := unix.OpenByHandleAt(int(t.root.Fd()), h, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC)
+		switch {
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ENOMEM) && try < reuseTries:
+			time.Sleep(time.Duration(try) * time.Millisecond)
+			continue
+		case errors.Is(err, unix.EINVAL):
+			err = syscall.ESTALE // not a handle of this file system
+		}
+		return fd, err
 	}
-	return fd, err
 }
 
 // Close implements tree.Tree.
