@@ -1,6 +1,7 @@
 package ironicapi
 
 import (
+	"encoding/json"
 	"regexp"
 	"slices"
 	"strings"
@@ -84,6 +85,10 @@ func checkLink(m map[string]any, minor int) error {
 		}
 		if k == "network_type" && minor < 64 {
 			return needsMinor(64)
+		}
+		if n, ok := v.(json.Number); ok { // the openstack client makes numbers of what looks like one
+			v = n.String()
+			m[k] = v
 		}
 		if _, ok := v.(string); !ok && (v != nil || k == "switch_id" || k == "port_id" || k == "network_type") {
 			return invalid("Invalid local_link_connection: %s must be a string", k)

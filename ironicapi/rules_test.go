@@ -207,7 +207,8 @@ func TestLocalLinkConnection(t *testing.T) {
 		{map[string]any{"switch_id": "aa:bb:cc:dd:ee:ff"}, 82, 400, ""},
 		{map[string]any{"switch_id": "switch 1", "port_id": "1"}, 82, 400, ""},
 		{map[string]any{"port_id": "1"}, 82, 400, ""},
-		{map[string]any{"switch_id": "aa:bb:cc:dd:ee:ff", "port_id": 1}, 82, 400, ""},
+		{map[string]any{"switch_id": "aa:bb:cc:dd:ee:ff", "port_id": 1}, 82, 201, ""},
+		{map[string]any{"switch_id": "aa:bb:cc:dd:ee:ff", "port_id": true}, 82, 400, ""},
 		{map[string]any{"switch_id": "aa:bb:cc:dd:ee:ff", "port_id": "1", "colour": "red"}, 82, 400, ""},
 	} {
 		mac := "aa:bb:cc:00:00:" + string("0123456789abcdef"[i]) + "0"
@@ -219,7 +220,7 @@ func TestLocalLinkConnection(t *testing.T) {
 			t.Errorf("%v: stored %v", test.link, a.body["local_link_connection"])
 		}
 	}
-	if a := r.at(82, "GET", "/v1/nodes/"+id+"/ports/detail", nil); len(a.body["ports"].([]any)) != 6 {
+	if a := r.at(82, "GET", "/v1/nodes/"+id+"/ports/detail", nil); len(a.body["ports"].([]any)) != 7 {
 		t.Errorf("the node's ports: %s", a.text)
 	}
 }

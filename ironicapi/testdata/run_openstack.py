@@ -1,0 +1,20 @@
+"""Runs openstack commands from one interpreter, which takes seconds to start.
+
+Each line of standard input is a JSON list of arguments; each line of output is
+{"code", "out", "err"}.
+"""
+import contextlib
+import io
+import json
+import sys
+
+from openstackclient import shell
+
+for line in sys.stdin:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = shell.main(json.loads(line))
+        except SystemExit as e:
+            code = e.code
+    print(json.dumps({"code": code or 0, "out": out.getvalue(), "err": err.getvalue()}), flush=True)
