@@ -77,7 +77,7 @@ class NorFlash final : public bpu::Flash {
 
   bool erase(uint32_t address) override {
     if (address % kSector != 0 || address >= kSize || broken) return false;
-    if (!board_.operate()) return true;  // the MCU is dead: it learns nothing
+    if (!flash_operation()) return true;  // the MCU is dead: it learns nothing
     memset(memory_ + address, 0xff, kSector);
     return true;
   }
@@ -85,7 +85,7 @@ class NorFlash final : public bpu::Flash {
   bool write(uint32_t address, const void* data, size_t size) override {
     if (address % 4 != 0 || size % 4 != 0 || address > kSize || size > kSize - address || broken) return false;
     const uint8_t* bytes = static_cast<const uint8_t*>(data);
-    const bool whole = board_.operate();
+    const bool whole = flash_operation();
     // A cut in a write leaves half of it.
     const size_t done = whole ? size : cut_once() ? size / 2 : 0;
     for (size_t i = 0; i < done; i++) memory_[address + i] &= bytes[i];
@@ -131,9 +131,20 @@ class NorFlash final : public bpu::Flash {
   void fill(uint32_t address, const void* data, size_t size) { memcpy(memory_ + address, data, size); }
   uint8_t* memory() { return memory_; }
 
+  // Power is lost at the n-th erase or write from now.
+  void lose_power_after(uint32_t n) {
+    counting_ = true;
+    left_ = n;
+  }
+
   bool broken = false;
 
  private:
+  bool flash_operation() {
+    if (counting_ && board_.alive_mcu() && left_-- == 0) board_.kill();
+    return board_.operate();
+  }
+
   bool cut_once() {
     const bool now = !torn_ && !board_.alive_mcu();
     torn_ = torn_ || now;
@@ -143,10 +154,12 @@ class NorFlash final : public bpu::Flash {
   Board& board_;
   uint8_t* memory_;
   uint32_t from_ = 0, copy_ = 0;
-  bool torn_ = false;
+  bool torn_ = false, counting_ = false;
+  uint32_t left_ = 0;
 
  public:
-  void mend() { torn_ = false; }
+  // After a restart a write may be torn again.
+  void mend() { torn_ = counting_ = false; }
 };
 
 }  // namespace simhw

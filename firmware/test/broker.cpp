@@ -26,7 +26,7 @@ bool take(const uint8_t*& at, const uint8_t* end, char* out, size_t capacity) {
 
 void Broker::reset() {
   state_ = NetState::Closed;
-  session_ = subscribed_ = refuse_ = bye_ = deaf = stuck = drop_pubacks = false;
+  session_ = subscribed_ = refuse_ = bye_ = lost_ = deaf = stuck = drop_pubacks = false;
   cut_after_ = -1;
   window = 0xffffffffu;
   connack = 0;
@@ -37,6 +37,7 @@ void Broker::reset() {
 }
 
 void Broker::open(const char*, uint16_t, const bpu::Pins*) {
+  pump();
   if (session_) end_session(true);  // a second connection of the same client takes over
   from_size_ = to_start_ = to_size_ = 0;
   subscribed_ = false;
@@ -84,9 +85,10 @@ void Broker::close() {
   state_ = NetState::Closed;
 }
 
+// What was sent before the loss still arrives, when the broker next works.
 void Broker::drop_client() {
   state_ = NetState::Closed;
-  if (session_) end_session(true);
+  lost_ = true;
 }
 
 void Broker::end_session(bool will) {
@@ -101,10 +103,17 @@ void Broker::inject(const uint8_t* data, size_t size) {
 }
 
 void Broker::pump() {
-  if (deaf) {
+  if (deaf)
     from_size_ = 0;
-    return;
-  }
+  else
+    take_packets();
+  if (!lost_) return;
+  lost_ = false;
+  from_size_ = 0;
+  if (session_) end_session(true);
+}
+
+void Broker::take_packets() {
   while (from_size_ >= 2) {
     size_t length = 0, header = 1;
     uint8_t digit;

@@ -59,6 +59,7 @@ class Broker final : public bpu::Transport {
 
  private:
   static constexpr size_t kBuffer = 1 << 19;
+  void take_packets();
   void packet(const uint8_t* data, size_t header, size_t size);
   void on_connect(const uint8_t* at, const uint8_t* end);
   void on_publish(uint8_t flags, const uint8_t* at, const uint8_t* end);
@@ -71,7 +72,7 @@ class Broker final : public bpu::Transport {
   void end_session(bool will);
 
   bpu::NetState state_ = bpu::NetState::Closed;
-  bool session_ = false, subscribed_ = false, refuse_ = false, bye_ = false;
+  bool session_ = false, subscribed_ = false, refuse_ = false, bye_ = false, lost_ = false;
   int32_t cut_after_ = -1;
   uint32_t sessions_ = 0, errors_ = 0, pings_ = 0, acks_ = 0;
   uint16_t next_id_ = 0, keepalive_ = 0;

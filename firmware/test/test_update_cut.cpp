@@ -1,2 +1,0 @@
-#include "tests.h"
-void test_update_cut() {}
