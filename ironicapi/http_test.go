@@ -33,6 +33,7 @@ func TestErrorShapes(t *testing.T) {
 		{"DELETE", "/v1/nodes", nil, 405, routing, ""},
 		{"GET", "/v1/nodes/n1/states/provision", nil, 405, routing, ""},
 		{"GET", "/v1/nodes/n1/nosuch", nil, 400, application, "Field nosuch is not a valid field."},
+		{"PUT", "/v1/nodes/n1/nosuch", nil, 404, routing, ""},
 		{"GET", "/v1/nodes?x=1&a=2", nil, 400, application, "Unexpected arguments: a, x"},
 		{"GET", "/v1/nodes?limit=0", nil, 400, application, "Limit must be positive"},
 		{"GET", "/v1/nodes?limit=-1", nil, 400, application, "Limit must be positive"},

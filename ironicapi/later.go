@@ -123,7 +123,11 @@ func listChildren(c *call) error {
 	return c.reply(http.StatusOK)
 }
 
-// noSuchField answers GET of an unknown word below a node.
+// noSuchField answers for an unknown word below a node: to GET, that might be a field.
 func noSuchField(c *call) error {
+	if c.r.Method != http.MethodGet && c.r.Method != http.MethodHead {
+		c.failRouting(http.StatusNotFound, "")
+		return nil
+	}
 	return invalid("Field %s is not a valid field.", show(c.vars["rest"]))
 }

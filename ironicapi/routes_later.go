@@ -93,6 +93,6 @@ func laterNodeRoutes() []route {
 		{method: get, path: at + "/volume/connectors", since: 32, query: volume, handle: emptyOfNode("connectors"), doc: "list a node's volume connectors"},
 		{method: get, path: at + "/volume/targets", since: 32, query: volume, handle: emptyOfNode("targets"), doc: "list a node's volume targets"},
 		// last of its length: anything else below a node
-		{method: get, path: at + "/{rest}", since: 1, query: []param{{name: anyParams}}, handle: noSuchField, doc: "unknown parts of a node"},
+		{method: "*", path: at + "/{rest}", since: 1, query: []param{{name: anyParams}}, handle: noSuchField, doc: "unknown parts of a node"},
 	}
 }
