@@ -82,10 +82,35 @@ type Client struct {
 // session is one connection from CONNECT to its end.
 type session struct {
 	paho mqtt.Client
-	conn net.Conn
 	lost chan struct{}
 	err  error // why it ended; read after lost is closed
 	once sync.Once
+
+	mu   sync.Mutex
+	conn net.Conn // nil until dialled
+	cut  bool
+}
+
+// dialled keeps the connection; it fails if the session was cut meanwhile.
+func (s *session) dialled(conn net.Conn) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cut {
+		_ = conn.Close()
+		return net.ErrClosed
+	}
+	s.conn = conn
+	return nil
+}
+
+// sever closes the connection without a word.
+func (s *session) sever() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cut = true
+	if s.conn != nil {
+		_ = s.conn.Close()
+	}
 }
 
 func (s *session) end(err error) {
@@ -196,7 +221,7 @@ func (c *Client) Break() {
 	s := c.session
 	c.mu.Unlock()
 	if s != nil {
-		_ = s.conn.Close()
+		s.sever()
 		s.end(errors.New("broken on purpose"))
 	}
 }
@@ -330,8 +355,8 @@ func (c *Client) hangUp(s *session) {
 	c.mu.Lock()
 	abrupt := c.abrupt
 	c.mu.Unlock()
-	if abrupt && s.conn != nil {
-		_ = s.conn.Close()
+	if abrupt {
+		s.sever()
 	}
 	s.end(context.Canceled)
 	s.paho.Disconnect(100)
@@ -372,8 +397,10 @@ func (c *Client) options(ctx context.Context, s *session, inbox chan<- Message) 
 	})
 	o.SetCustomOpenConnectionFn(func(u *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
 		conn, err := c.dial(ctx, u)
-		s.conn = conn
-		return conn, err
+		if err != nil {
+			return nil, err
+		}
+		return conn, s.dialled(conn)
 	})
 	return o
 }

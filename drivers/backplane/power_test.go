@@ -249,8 +249,8 @@ func TestMisbehavingUnits(t *testing.T) {
 	brokers(t, func(t *testing.T, r *rig) {
 		ctx := bustest.Context(t)
 		u := r.units["bpu-1"]
+		r.fleet = r.newFleet(Config{AckTimeout: 300 * time.Millisecond})
 		quick := Power{&Driver{Fleet: r.fleet, Confirm: 100 * time.Millisecond}}
-		r.fleet.cfg.AckTimeout = 300 * time.Millisecond
 		set := func(target baremetal.PowerTarget) error { return quick.SetPower(ctx, task("bpu-1", 1, 1), target, 0) }
 
 		// It says yes and does nothing.

@@ -261,7 +261,7 @@ func (r *brokerRig) hardware(change func(c *core)) {
 	r.unit.mu.Unlock()
 	r.unit.do(change)
 	if reboots {
-		r.await(func(c *core) bool { return c.rebootAt != 0 && !c.rebootDue() || c.kept.Boot > before })
+		r.await(func(c *core) bool { return c.rebootAt != 0 && !c.rebootDue() || (c.kept.Boot > before && c.connected) })
 	}
 	r.settle()
 }
