@@ -108,7 +108,7 @@ func TestSlowClients(t *testing.T) {
 			t.Fatal(err)
 		}
 		resp, err := http.Get("http://" + l.Addr().String() + "/v1") //nolint:noctx // others are served meanwhile
-		if err != nil || resp.StatusCode != 200 {
+		if err != nil || resp.StatusCode != http.StatusOK {
 			t.Errorf("%s: another client was not served: %v", name, err)
 		} else {
 			_ = resp.Body.Close()

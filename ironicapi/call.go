@@ -2,6 +2,7 @@ package ironicapi
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -53,7 +54,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	template := "unknown"
 	defer func() {
 		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler {
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
 			a.Log.Error("request panicked", "request_id", c.id, "panic", p, "stack", string(debug.Stack()))

@@ -44,7 +44,7 @@ func (c *call) fail(err error) {
 		c.w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
-	if bad := (errBadIdent{}); errors.As(err, &bad) {
+	if bad := (badIdentError{}); errors.As(err, &bad) {
 		c.failRouting(http.StatusBadRequest, bad.Error())
 		return
 	}

@@ -14,7 +14,7 @@ func (c *call) nodeIdent() (string, error) {
 		return ident, nil
 	}
 	if !baremetal.ValidName(ident) {
-		return "", errBadIdent{ident}
+		return "", badIdentError{ident}
 	}
 	if c.minor < 5 {
 		return "", baremetal.Errorf(baremetal.NotFound, "Node %s could not be found.", ident)
@@ -22,11 +22,11 @@ func (c *call) nodeIdent() (string, error) {
 	return ident, nil
 }
 
-// errBadIdent is a path with something that no node can be called; it has the
+// badIdentError is a path with something that no node can be called; it has the
 // shape of a routing error.
-type errBadIdent struct{ ident string }
+type badIdentError struct{ ident string }
 
-func (e errBadIdent) Error() string { return "Expected UUID or name for node: " + show(e.ident) }
+func (e badIdentError) Error() string { return "Expected UUID or name for node: " + show(e.ident) }
 
 // readNode reads the node of the path. Before 1.91 a suffix ".json" is not part of the name.
 func (c *call) readNode() (node, error) {
