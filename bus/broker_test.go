@@ -192,7 +192,7 @@ func TestBrokerPortTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	_, err = bus.StartBroker(bus.BrokerConfig{Listen: l.Addr().String(), Users: bustest.Users()})
 	if err == nil || !strings.Contains(err.Error(), "address already in use") || !strings.Contains(err.Error(), l.Addr().String()) {
 		t.Fatalf("error %v", err)

@@ -78,7 +78,7 @@ func (f *tlsFront) accept(cfg *tls.Config) {
 }
 
 func (f *tlsFront) serve(front *tls.Conn) {
-	defer front.Close()
+	defer func() { _ = front.Close() }()
 	hs, cancel := context.WithTimeout(f.ctx, tlsHandshake)
 	err := front.HandshakeContext(hs)
 	cancel()
@@ -91,7 +91,7 @@ func (f *tlsFront) serve(front *tls.Conn) {
 		f.log.Warn("MQTT over TLS: reaching the broker", "error", err)
 		return
 	}
-	defer back.Close()
+	defer func() { _ = back.Close() }()
 	// Either side's end, or the front's, ends both.
 	shut := func() { _, _ = front.Close(), back.Close() }
 	stop := context.AfterFunc(f.ctx, shut)

@@ -56,12 +56,12 @@ func recordMeter(t *testing.T, backend string, longest *atomic.Int64) string {
 		if err != nil {
 			return
 		}
-		defer front.Close()
+		defer func() { _ = front.Close() }()
 		back, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", backend)
 		if err != nil {
 			return
 		}
-		defer back.Close()
+		defer func() { _ = back.Close() }()
 		go func() { _, _ = io.Copy(back, front) }()
 		for {
 			header := make([]byte, 5)

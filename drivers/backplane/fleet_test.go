@@ -101,7 +101,7 @@ func TestMalformedMessagesChangeNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }()
 		bad := bustest.Listen(t, r.url, "bpu-1")
 		sent, lines := 0, bufio.NewScanner(f)
 		for lines.Scan() {

@@ -62,7 +62,7 @@ func playScenarios(t *testing.T, newRig func(t *testing.T) rig) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer f.Close()
+			defer func() { _ = f.Close() }()
 			s := newScenario(t, newRig(t))
 			lines := bufio.NewScanner(f)
 			for n := 1; lines.Scan(); n++ {
