@@ -27,5 +27,5 @@ uint32_t port_stack_used(void) {
   return static_cast<uint32_t>(here - at);
 }
 
-uint32_t port_stride(void) { return 23; }
+uint32_t port_stride(void) { return 41; }
 }

@@ -145,7 +145,7 @@ void cut_everywhere(const Case& one) {
       break;
     }
   }
-  CHECK(cuts > 10);
+  CHECK(cuts > 100 / port_stride());
 }
 
 // The restart itself is cut, with and without a valid image in RTC memory.

@@ -284,7 +284,7 @@ void test_update_cut() {
     for (int i = 0; i < 60 && rig.flash.running_version() == 10000; i++) rig.run(100);
     CHECK(rig.flash.running_version() == 10100 && rig.flash.whole(0) && rig.flash.whole(bpu::flash_map::kBackup));
   }
-  CHECK(cuts > 20 && ends[0] > 20);
+  CHECK(cuts > 20 / port_stride() && ends[0] > 0);
 
   // The flash operations themselves, each one.
   for (uint32_t cut = 0; cut < 200; cut += port_stride()) {
