@@ -44,6 +44,7 @@ func TestErrorShapes(t *testing.T) {
 		{"GET", "/v1/nodes?fields=uuid&detail=true", nil, 400, application, "Can't fetch a subset of fields with 'detail' set"},
 		{"GET", "/v1/nodes?provision_state=happy", nil, 400, application, `Provision state "happy" is not valid`},
 		{"GET", "/v1/nodes?instance_uuid=x", nil, 400, application, "Expected UUID for instance_uuid: x."},
+		{"GET", "/v1/nodes?shard=", nil, 400, application, "shard must name at least one shard"},
 		{"GET", "/v1/nodes?fault=tired", nil, 400, application, "Unrecognized fault"},
 		{"GET", "/v1/nodes?maintenance=maybe", nil, 400, application, "Invalid maintenance: Unrecognized value 'maybe'"},
 		{"POST", "/v1/nodes", "{", 400, application, "The request body is not valid JSON"},

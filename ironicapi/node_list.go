@@ -115,7 +115,9 @@ func (c *call) nodeQuery() (q baremetal.NodeQuery, err error) {
 		q.ProvisionState = &state
 	}
 	if s, ok := c.arg("shard"); ok {
-		q.Shards = splitExact(s)
+		if q.Shards = splitExact(s); q.Shards == nil { // no shard must not mean every shard
+			return q, invalid("shard must name at least one shard")
+		}
 	}
 	if q.ParentNode != nil {
 		parent, err := c.api.Store.Node(c.r.Context(), *q.ParentNode)

@@ -106,7 +106,9 @@ func (c *call) portFilter(q *baremetal.PortQuery) (none bool, err error) {
 		q.Address = &mac
 	}
 	if s, ok := c.arg("shard"); ok {
-		q.Shards = splitExact(s)
+		if q.Shards = splitExact(s); q.Shards == nil { // no shard must not mean every shard
+			return false, invalid("shard must name at least one shard")
+		}
 	}
 	q.DescriptionContains = c.textArg("description_contains")
 	if s, ok := c.arg("portgroup"); ok {
