@@ -135,7 +135,7 @@ func (b *Broker) Close() {
 			b.srv.WaitForShutdown()
 		}
 		if b.scratch != "" {
-			_ = os.RemoveAll(b.scratch)
+			removeAll(b.scratch)
 		}
 	})
 }
@@ -167,6 +167,16 @@ func scratchFolder() (string, error) {
 		return dir, nil
 	}
 	return os.MkdirTemp("", pattern)
+}
+
+// removeAll tries again while the server's last writes still make files in it.
+func removeAll(dir string) {
+	for range 50 {
+		if os.RemoveAll(dir) == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // brokerLog passes the server's log on. The server reports a listener that
