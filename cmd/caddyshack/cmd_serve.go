@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"caddyshack/conductor"
 	"caddyshack/pxe/images"
 	"caddyshack/pxe/images/demo"
 )
@@ -15,6 +16,8 @@ type serveCmd struct {
 	Config    string `required:"" type:"path" help:"Configuration file; see caddyshack config example."`
 	Listen    string `help:"Address of the API, instead of api.listen."`
 	ReadyFile string `type:"path" help:"Write the addresses there, as JSON, once everything serves."`
+
+	wrapStore func(conductor.Store) conductor.Store // see daemon
 }
 
 // Run serves until a signal; SIGHUP reads the configuration anew.
@@ -28,7 +31,7 @@ func (cmd serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	image := newDemoImage(log)
-	d := &daemon{cfg: cfg, log: log, builtins: map[string]images.Builtin{demo.Name: image}}
+	d := &daemon{cfg: cfg, log: log, builtins: map[string]images.Builtin{demo.Name: image}, wrapStore: cmd.wrapStore}
 	if err := d.open(ctx); err != nil {
 		return err
 	}

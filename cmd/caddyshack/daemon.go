@@ -39,10 +39,13 @@ type daemon struct {
 	store     *store.Store
 	broker    *bus.Broker
 	brokerURL string
+	// working is closed once the conductor takes what the bus reports.
+	working chan struct{}
 	// controller is how this process joins the bus, and fleet what it sees there.
 	controller backplane.Config
 	fleet      *backplane.Fleet
 	boot       *bootPart
+	offer      *bootOffer // of the boot service, to conductors elsewhere
 	consoles   *console.Service
 	conductor  *conductor.Conductor
 	listener   net.Listener
@@ -63,9 +66,9 @@ type ready struct {
 // open binds all sockets and opens the store; on an error everything taken so
 // far has been released.
 func (d *daemon) open(ctx context.Context) error {
-	d.metrics = prometheus.NewRegistry()
+	d.metrics, d.working = prometheus.NewRegistry(), make(chan struct{})
 	for _, part := range []func(context.Context) error{
-		d.openState, d.openAPIListener, d.openBroker, d.openBoot, d.openConsoles, d.openFleet, d.openConductor, d.openAPI,
+		d.openState, d.openAPIListener, d.openBroker, d.openBoot, d.openBootOffer, d.openConsoles, d.openFleet, d.openConductor, d.openAPI,
 	} {
 		if err := part(ctx); err != nil {
 			return errors.Join(err, d.close())
@@ -91,6 +94,9 @@ func (d *daemon) openState(ctx context.Context) error {
 	if err := os.MkdirAll(d.cfg.StateDir, 0o750); err != nil {
 		return fmt.Errorf("making the state folder %s: %w; choose another state_dir or give this user the right to write there", d.cfg.StateDir, err)
 	}
+	if !d.cfg.has(roleAPI) && !d.cfg.has(roleConductor) {
+		return nil // the other roles keep no rows
+	}
 	cfg := store.Config{Logger: d.log.With("part", "store")}
 	if d.cfg.Database.URL != "" {
 		cfg.PostgresURL = d.cfg.Database.URL
@@ -115,6 +121,7 @@ func (d *daemon) run(ctx context.Context, onReady func(ready) error) error {
 		if d.conductor != nil {
 			select {
 			case <-d.conductor.Ready():
+				close(d.working)
 			case <-gctx.Done():
 				return nil
 			}
@@ -182,6 +189,7 @@ func (d *daemon) runParts(ctx context.Context, g *errgroup.Group) {
 	part("api", d.server != nil, d.serveAPI)
 	part("conductor", d.conductor != nil, func(ctx context.Context) error { return d.conductor.Run(ctx) })
 	part("boot", d.boot != nil, func(ctx context.Context) error { return d.boot.run(ctx) })
+	part("boot offer", d.offer != nil, d.serveOffer)
 	part("console", d.consoles != nil, func(ctx context.Context) error { return d.consoles.Serve(ctx) })
 }
 

@@ -23,6 +23,7 @@ import (
 	"caddyshack/baremetal"
 	"caddyshack/conductor"
 	"caddyshack/pxe/images/demo"
+	"caddyshack/store/storetest"
 )
 
 // The test program runs as the demo when this variable names a state folder.
@@ -35,7 +36,10 @@ func TestMain(m *testing.M) {
 	if state := os.Getenv(childState); state != "" {
 		os.Exit(demoChild(state))
 	}
-	os.Exit(m.Run())
+	if config := os.Getenv(childConfig); config != "" {
+		os.Exit(serveChild(config))
+	}
+	storetest.Main(m)
 }
 
 // demoChild runs the demo with one caddy and the tiny image; with childKill it

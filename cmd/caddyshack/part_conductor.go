@@ -21,7 +21,11 @@ func (d *daemon) openConductor(context.Context) error {
 	if !d.cfg.has(roleConductor) {
 		return nil
 	}
-	reg, err := drivers.NewRegistry(d.caddyType(), fake.HardwareType())
+	boot, err := d.bootService()
+	if err != nil {
+		return err
+	}
+	reg, err := drivers.NewRegistry(d.caddyType(boot), fake.HardwareType())
 	if err != nil {
 		return err
 	}
@@ -38,10 +42,10 @@ func (d *daemon) openConductor(context.Context) error {
 }
 
 // caddyType is the hardware type caddy with the parts of this process.
-func (d *daemon) caddyType() *drivers.HardwareType {
+func (d *daemon) caddyType(boot nfsroot.BootService) *drivers.HardwareType {
 	const name = "caddy"
 	deploy := &nfsroot.Driver{
-		Boot:         d.bootService(),
+		Boot:         boot,
 		DefaultImage: pxe.ImageSource{URL: d.cfg.Images.DefaultImage, Checksum: d.cfg.Images.DefaultChecksum},
 		Deployable:   d.deployable, BootTimeout: d.cfg.Deploy.BootTimeout.Duration,
 	}
@@ -52,7 +56,7 @@ func (d *daemon) caddyType() *drivers.HardwareType {
 		Interfaces: map[string]map[string]any{
 			"bios":       {"no-bios": absent("bios")},
 			"boot":       {"rpi-netboot": nfsroot.Boot{Driver: deploy}},
-			"console":    console.Interfaces(d.consoles, name),
+			"console":    {"no-console": console.None(name)},
 			"deploy":     {"nfs-root": deploy},
 			"firmware":   {"no-firmware": absent("firmware")},
 			"inspect":    {"no-inspect": absent("inspection")},
@@ -65,7 +69,7 @@ func (d *daemon) caddyType() *drivers.HardwareType {
 			"vendor":     {"backplane": backplane.Vendor{Driver: units}, "no-vendor": drivers.NoOp{}},
 		},
 		Defaults: map[string]string{
-			"bios": "no-bios", "boot": "rpi-netboot", "console": "serial-shellinabox", "deploy": "nfs-root",
+			"bios": "no-bios", "boot": "rpi-netboot", "console": "no-console", "deploy": "nfs-root",
 			"firmware": "no-firmware", "inspect": "no-inspect", "management": "backplane", "network": "noop",
 			"power": "backplane", "raid": "no-raid", "rescue": "no-rescue", "storage": "noop", "vendor": "backplane",
 		},
@@ -74,12 +78,13 @@ func (d *daemon) caddyType() *drivers.HardwareType {
 		},
 	}
 	maps.Copy(h.Properties, backplane.Properties())
-	maps.Copy(h.Properties, console.Properties())
+	if d.consoles != nil {
+		h.Interfaces["console"] = console.Interfaces(d.consoles, name)
+		h.Defaults["console"] = "serial-shellinabox"
+		maps.Copy(h.Properties, console.Properties())
+	}
 	return h
 }
-
-// bootService is this process's, or the twin of another's.
-func (d *daemon) bootService() nfsroot.BootService { return d.boot.service }
 
 // deployable refuses a deploy to a caddy that holds no Pi, as its unit reports it.
 func (d *daemon) deployable(ctx context.Context, n *baremetal.Node) error {
@@ -111,7 +116,7 @@ func (d *daemon) deployable(ctx context.Context, n *baremetal.Node) error {
 // observe takes what the bus reports of a slot to the conductor.
 func (d *daemon) observe(ctx context.Context, o drivers.Observation) {
 	select {
-	case <-d.conductor.Ready():
+	case <-d.working:
 	case <-ctx.Done():
 		return
 	}

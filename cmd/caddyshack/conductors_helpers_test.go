@@ -1,0 +1,149 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"caddyshack/baremetal"
+	"caddyshack/bus"
+	"caddyshack/store"
+)
+
+// api asks the process's API.
+func (p *process) api() *child { return &child{api: p.addr.API} }
+
+// freeAddress is an address of loopback that nobody listened on just now.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // binding does not block
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// watchAcks delivers what units answer to commands.
+func watchAcks(t *testing.T, broker string) (*bus.Client, <-chan bus.Ack) {
+	t.Helper()
+	acks := make(chan bus.Ack, 64)
+	c, err := bus.NewClient(bus.ClientConfig{Broker: broker, ClientID: "watcher", User: "controller", Password: "secret",
+		Subscriptions: []bus.Subscription{{Filter: bus.Root + "/bpu/#", QoS: 1}},
+		OnMessage: func(m bus.Message) {
+			if topic, err := bus.ParseTopic(m.Topic); err != nil || topic.Kind != bus.KindAck {
+				return
+			}
+			if a, err := bus.DecodeAck(m.Payload); err == nil {
+				acks <- a
+			}
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if err := c.WaitConnected(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return c, acks
+}
+
+// command sends an "on" of a claim's epoch to slot 1 and returns the answer.
+func command(t *testing.T, c *bus.Client, acks <-chan bus.Ack, epoch int64) bus.Ack {
+	t.Helper()
+	cmd, err := bus.Encode(bus.SlotCommand{ID: "late", Op: bus.OpOn, Epoch: uint32(epoch), Boot: 1, Exp: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic := bus.Topic{Unit: "bpu-1", Slot: 1, Kind: bus.KindCommand}
+	if err := c.Publish(t.Context(), bus.Message{Topic: topic.String(), Payload: cmd, QoS: 1}); err != nil {
+		t.Fatal(err)
+	}
+	timeout := time.After(10 * time.Second)
+	for {
+		select {
+		case a := <-acks:
+			if a.ID == "late" {
+				return a
+			}
+		case <-timeout:
+			t.Fatal("the unit did not answer within 10 s")
+		}
+	}
+}
+
+func drain(acks <-chan bus.Ack) {
+	for {
+		select {
+		case <-acks:
+		default:
+			return
+		}
+	}
+}
+
+// createCaddy enters a simulated caddy through the API and returns its uuid.
+func createCaddy(t *testing.T, p *process, c caddy) string {
+	t.Helper()
+	api := p.api()
+	body := fmt.Sprintf(`{"name":"caddy-1","driver":"caddy","driver_info":{"backplane_unit":%q,"slot":%d}}`, c.Unit, c.Slot)
+	code, b, err := api.request(http.MethodPost, "/v1/nodes", body)
+	if err != nil || code != http.StatusCreated {
+		t.Fatalf("creating the node: %d %s %v", code, b, err)
+	}
+	var n struct {
+		UUID string `json:"uuid"`
+	}
+	if err := json.Unmarshal(b, &n); err != nil {
+		t.Fatal(err)
+	}
+	body = fmt.Sprintf(`{"node_uuid":%q,"address":%q,"extra":{"ip_address":%q}}`, n.UUID, c.MAC(), c.Address())
+	if code, b, err := api.request(http.MethodPost, "/v1/ports", body); err != nil || code != http.StatusCreated {
+		t.Fatalf("creating the port: %d %s %v", code, b, err)
+	}
+	return n.UUID
+}
+
+func send(t *testing.T, p *process, verb, uuid string) {
+	t.Helper()
+	code, b, err := p.api().request(http.MethodPut, "/v1/nodes/"+uuid+"/states/provision", `{"target":"`+verb+`"}`)
+	if err != nil || code != http.StatusAccepted {
+		t.Fatalf("%s: %d %s %v", verb, code, b, err)
+	}
+}
+
+// awaitRow reads the node's row until ok says so, for at most 40 s.
+func awaitRow(t *testing.T, s *store.Store, uuid, what string, ok func(*baremetal.Node) bool) baremetal.Node {
+	t.Helper()
+	deadline := time.Now().Add(40 * time.Second)
+	for {
+		n, err := s.Node(t.Context(), uuid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok(&n) {
+			return n
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the node is not %s after 40 s: %q reservation %q error %q waits for %q", what,
+				n.ProvisionState, n.Work.Reservation, n.LastError, n.Work.WaitReason)
+		}
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // polling another process
+	}
+}
+
+// processStopped tells whether the kernel has stopped the process.
+func processStopped(t *testing.T, pid int) bool {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), ") ")
+	return strings.HasPrefix(rest, "T")
+}

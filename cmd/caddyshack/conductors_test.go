@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"caddyshack/baremetal"
+	"caddyshack/bus"
+	"caddyshack/conductor"
+	"caddyshack/pxe/images/demo"
+	"caddyshack/store"
+	"caddyshack/store/storetest"
+)
+
+const (
+	childConfig = "CADDYSHACK_TEST_CONFIG"
+	childReady  = "CADDYSHACK_TEST_READY"
+	childStop   = "CADDYSHACK_TEST_STOP"
+)
+
+// serveChild runs `serve`; with childStop it stops itself, as SIGSTOP does,
+// between writing a command's id in the row and sending the command.
+func serveChild(config string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	cmd := serveCmd{Config: config, ReadyFile: os.Getenv(childReady)}
+	if os.Getenv(childStop) != "" {
+		cmd.wrapStore = func(s conductor.Store) conductor.Store { return &stopper{Store: s} }
+	}
+	if err := cmd.Run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// stopper stops the process once, right after a driver's note was written.
+type stopper struct {
+	conductor.Store
+	stopped bool
+}
+
+func (s *stopper) UpdateClaimed(ctx context.Context, uuid string, epoch int64, change func(*baremetal.Node) error) (baremetal.Node, error) {
+	n, err := s.Store.UpdateClaimed(ctx, uuid, epoch, change)
+	if err == nil && !n.Work.Journal.IsEmpty() && !s.stopped {
+		s.stopped = true
+		if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
+			panic(err)
+		}
+	}
+	return n, err
+}
+
+// process is a running `serve`.
+type process struct {
+	cmd  *exec.Cmd
+	log  string // what it printed
+	addr ready
+}
+
+func (p *process) printed() string {
+	b, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// awaitOutput waits until the process has printed something, for at most 20 s.
+func (p *process) awaitOutput(t *testing.T, want string) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !strings.Contains(p.printed(), want) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%q was not printed within 20 s", want)
+		}
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // polling another process
+	}
+}
+
+func startServe(t *testing.T, dir, name, config string, env ...string) *process {
+	t.Helper()
+	file, readyFile := filepath.Join(dir, name+".toml"), filepath.Join(dir, name+".json")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{log: filepath.Join(dir, name+".log")}
+	out, err := os.Create(p.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	p.cmd = exec.CommandContext(t.Context(), os.Args[0])
+	p.cmd.Env = append(append(os.Environ(), childConfig+"="+file, childReady+"="+readyFile), env...)
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- p.cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Signal(syscall.SIGCONT)
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			_ = p.cmd.Process.Kill()
+			t.Errorf("%s did not end within 10 s", name)
+		}
+		if t.Failed() {
+			t.Logf("%s:\n%s", name, p.printed())
+		}
+	})
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		if b, err := os.ReadFile(readyFile); err == nil {
+			if err := json.Unmarshal(b, &p.addr); err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		select {
+		case err := <-done:
+			done <- err
+			t.Fatalf("%s ended at its start: %v\n%s", name, err, p.printed())
+		case <-time.After(5 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is not ready after 30 s\n%s", name, p.printed())
+		}
+	}
+}
+
+// Two conductors on one PostgreSQL, roots and bus in a third process: the one
+// that works on a deploy is stopped right before it sends a command. The other
+// finishes within 15 s; the stopped one, continued, writes nothing more, and
+// the unit refuses its late command.
+func TestStoppedConductorIsReplaced(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	url := storetest.Postgres(t)
+	image := demo.New(demo.Config{Dir: dir, Go: "/nonexistent"})
+	if err := image.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tiny, err := image.Image(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := filepath.Join(dir, "token")
+	if err := os.WriteFile(token, []byte(strings.Repeat("x", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	offer := freeAddress(t)
+	shack := startServe(t, dir, "shack", fmt.Sprintf(`
+state_dir = %q
+roles = ["broker", "boot", "os-server"]
+[broker]
+listen = "127.0.0.1:0"
+password = "secret"
+units = [{id = "bpu-1", password = "unit"}]
+[boot]
+address = "127.0.0.1"
+tftp_listen = "127.0.0.1:0"
+nfs_listen = "127.0.0.1:0"
+tree = "unprivileged"
+serve = %q
+token_file = %q
+[images]
+folders = [%q]
+`, filepath.Join(dir, "shack"), offer, token, dir))
+	conductorConfig := func(name string) string {
+		return fmt.Sprintf(`
+state_dir = %q
+host = %q
+roles = ["api", "conductor"]
+[api]
+listen = "127.0.0.1:0"
+[database]
+url = %q
+[broker]
+url = %q
+password = "secret"
+[boot]
+remote = %q
+token_file = %q
+[images]
+default_image = %q
+`, filepath.Join(dir, name), name, url, shack.addr.MQTT, "http://"+offer, token, "file://"+tiny.Path)
+	}
+	tftp, err := netip.ParseAddrPort(shack.addr.TFTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	racked, err := startSimulated(t.Context(), simulatedConfig{Caddies: 1, Dir: filepath.Join(dir, "sim"), Broker: shack.addr.MQTT,
+		Password: func(string) string { return "unit" }, TFTP: tftp, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = racked.close() })
+	bench, acks := watchAcks(t, shack.addr.MQTT)
+
+	one := startServe(t, dir, "one", conductorConfig("one"), childStop+"=1")
+	two := startServe(t, dir, "two", conductorConfig("two"))
+	rows, err := store.Open(t.Context(), store.Config{PostgresURL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rows.Close() })
+	uuid := createCaddy(t, two, racked.caddies[0])
+	send(t, two, "manage", uuid)
+	awaitRow(t, rows, uuid, "manageable", func(n *baremetal.Node) bool { return n.ProvisionState == baremetal.Manageable })
+	send(t, two, "provide", uuid)
+	awaitRow(t, rows, uuid, "available", func(n *baremetal.Node) bool { return n.ProvisionState == baremetal.Available })
+
+	send(t, one, "active", uuid)
+	stopped := awaitRow(t, rows, uuid, "in the middle of a deploy by one", func(n *baremetal.Node) bool {
+		return n.Work.Reservation == "one" && !n.Work.Journal.IsEmpty() && processStopped(t, one.cmd.Process.Pid)
+	})
+	began := time.Now()
+	done := awaitRow(t, rows, uuid, "active", func(n *baremetal.Node) bool {
+		return n.ProvisionState == baremetal.Active && n.Work.Reservation == ""
+	})
+	took := time.Since(began)
+	if took > 15*time.Second {
+		t.Errorf("the other conductor took %v, want at most 15 s", took)
+	}
+	if done.Work.ClaimEpoch <= stopped.Work.ClaimEpoch || done.LastError != "" {
+		t.Errorf("epoch %d after %d, error %q", done.Work.ClaimEpoch, stopped.Work.ClaimEpoch, done.LastError)
+	}
+	t.Logf("the other conductor finished %.1f s after the first was stopped", took.Seconds())
+
+	// Meanwhile somebody switches the node off: the late "on" must not undo that.
+	if code, b, err := two.api().request(http.MethodPut, "/v1/nodes/"+uuid+"/states/power", `{"target":"power off"}`); err != nil || code != http.StatusAccepted {
+		t.Fatalf("power off: %d %s %v", code, b, err)
+	}
+	off := awaitRow(t, rows, uuid, "off", func(n *baremetal.Node) bool {
+		return n.PowerState == baremetal.PowerOff && n.Work.Reservation == ""
+	})
+	drain(acks)
+	if err := one.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	one.awaitOutput(t, "another conductor works on the node now")
+	for len(acks) > 0 { // its command may have gone out before it noticed
+		if a := <-acks; a.Code != bus.CodeStale && a.Code != bus.CodeDup {
+			t.Errorf("the late command was answered %+v, want it not carried out", a)
+		}
+	}
+	// Nor does the unit listen to any other command of that claim.
+	if a := command(t, bench, acks, stopped.Work.ClaimEpoch); a.OK || a.Code != bus.CodeStale {
+		t.Errorf("a command with the epoch of the lost claim was answered %+v, want stale", a)
+	}
+	if code, _, err := one.api().request(http.MethodGet, "/v1/nodes/"+uuid, ""); err != nil || code != http.StatusOK {
+		t.Errorf("the continued process answers %d, %v", code, err)
+	}
+	after, err := rows.Node(t.Context(), uuid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.Work.Version != off.Work.Version {
+		t.Errorf("the continued conductor wrote: state %q power %q error %q work %+v", after.ProvisionState, after.PowerState, after.LastError, after.Work)
+	}
+	if state := racked.chassis.Unit("bpu-1").State(1); state.Power != bus.PowerOff {
+		t.Errorf("the slot is %q after the late command", state.Power)
+	}
+}
