@@ -90,7 +90,7 @@ func (s *system) each(ctx context.Context, command string, names []string, f fun
 
 // reason is the last cause of an error, which is what a shell prints.
 func reason(err error) error {
-	var status nfsmount.Status
+	var status nfsmount.StatusError
 	var errno syscall.Errno
 	switch {
 	case errors.As(err, &status):

@@ -155,7 +155,7 @@ func (s *system) readInit(ctx context.Context, programs []string) error {
 		var size int64
 		attr, err := s.fs.Stat(ctx, name)
 		if err == nil && attr.FileMode&0o111 == 0 {
-			err = nfsmount.Access
+			err = nfsmount.ErrAccess
 		}
 		if err == nil {
 			err = s.fs.Read(ctx, name, func(p []byte) error {
@@ -175,7 +175,7 @@ func (s *system) readInit(ctx context.Context, programs []string) error {
 			s.pi.emit(StageInit, name)
 			return nil
 		}
-		if !errors.Is(err, nfsmount.NotFound) {
+		if !errors.Is(err, nfsmount.ErrNotFound) {
 			s.out.kernel("Failed to execute %s: %v", name, err)
 		}
 	}

@@ -100,6 +100,8 @@ func (l *line) enter(keys string) {
 
 // world is a boot service with one Pi's files.
 type world struct {
+	dir   string // of the roots
+	roots int
 	tftp  *tftpd.Server
 	trees *tftpd.Trees
 	nfs   *nfsd.Server
@@ -130,7 +132,9 @@ func newWorld(tb testing.TB) *world {
 // newWorldWith also tells somebody what the servers see.
 func newWorldWith(tb testing.TB, files func(tftpd.Event), mounts func(nfsd.Event)) *world {
 	tb.Helper()
-	w := &world{}
+	// The first to ask for a folder is the last to clean up: after the servers
+	// and the Pis, which are writing in it.
+	w := &world{dir: tb.TempDir()}
 	var err error
 	if w.trees, err = tftpd.NewTrees(""); err != nil {
 		tb.Fatal(err)
@@ -214,7 +218,8 @@ func (w *world) export(tb testing.TB, id, client string, files []entry) {
 	if err := tw.Close(); err != nil {
 		tb.Fatal(err)
 	}
-	dir := filepath.Join(tb.TempDir(), "root")
+	w.roots++
+	dir := filepath.Join(w.dir, fmt.Sprint("root", w.roots))
 	im, err := rootfs.Create(dir, rootfs.Sidecar, rootfs.Limits{})
 	if err != nil {
 		tb.Fatal(err)

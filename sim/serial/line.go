@@ -60,7 +60,7 @@ func Open(ctx context.Context, cfg Config) (*Line, error) {
 	if cfg.MaxClients <= 0 {
 		cfg.MaxClients = defaultMaxClients
 	}
-	l := &Line{cfg: cfg, log: cfg.Log, input: newQueue(inBuffer), viewers: make(map[*queue]struct{})}
+	l := &Line{cfg: cfg, log: cfg.Log, input: newQueue(inBuffer, nil), viewers: make(map[*queue]struct{})}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
 	}
@@ -113,8 +113,11 @@ func (l *Line) Serve(ctx context.Context) error {
 	if l.pty != nil {
 		stop := context.AfterFunc(ctx, func() { _ = l.pty.Close() })
 		defer stop()
+		// Watching before anything typed is read, so that its echo is not lost.
+		out := l.watch(l.pty.inUse)
+		defer l.unwatch(out)
 		group.Go(func() error { return l.readTerminal(ctx) })
-		group.Go(func() error { return l.writeTerminal(ctx) })
+		group.Go(func() error { return l.writeTerminal(ctx, out) })
 	}
 	group.Go(func() error { <-ctx.Done(); return nil })
 	return group.Wait()
@@ -151,8 +154,9 @@ func (l *Line) Read(ctx context.Context, p []byte) (int, error) { return l.input
 // not received it.
 func (l *Line) Flush() { l.input.clear() }
 
-func (l *Line) watch() *queue {
-	q := newQueue(outBuffer)
+// watch adds a viewer, who gets what is printed while open says so.
+func (l *Line) watch(open func() bool) *queue {
+	q := newQueue(outBuffer, open)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.viewers[q] = struct{}{}

@@ -173,7 +173,7 @@ func TestTerminal(t *testing.T) {
 				t.Errorf("got %q, want %q", s, want)
 			}
 		case <-time.After(10 * time.Second):
-			t.Fatal("nothing came back")
+			t.Fatalf("nothing came back; in use: %v", !l.Idle())
 		}
 		if err := f.Close(); err != nil {
 			t.Error(err)
@@ -187,12 +187,6 @@ func TestTerminal(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		_, _ = l.Write([]byte("nobody sees this"))
-		for !l.Drained() {
-			if time.Now().After(deadline) {
-				t.Fatal("output is not thrown away")
-			}
-			time.Sleep(time.Millisecond)
-		}
 	}
 }
 

@@ -8,16 +8,22 @@ import (
 // queue holds bytes between a writer that never waits and one reader.
 type queue struct {
 	limit int
+	open  func() bool   // if set, bytes are taken only while it says so
 	wake  chan struct{} // holds one token while there may be bytes
 
 	mu  sync.Mutex
 	buf []byte
 }
 
-func newQueue(limit int) *queue { return &queue{limit: limit, wake: make(chan struct{}, 1)} }
+func newQueue(limit int, open func() bool) *queue {
+	return &queue{limit: limit, open: open, wake: make(chan struct{}, 1)}
+}
 
 // put adds as many bytes as there is room for; the rest is lost.
 func (q *queue) put(p []byte) {
+	if q.open != nil && len(p) > 0 && !q.open() {
+		return
+	}
 	q.mu.Lock()
 	q.buf = append(q.buf, p[:min(len(p), q.limit-len(q.buf))]...)
 	q.mu.Unlock()

@@ -16,16 +16,15 @@ func (l *Line) accept(ctx context.Context, group *errgroup.Group) error {
 	places := make(chan struct{}, l.cfg.MaxClients)
 	for {
 		conn, err := l.listener.Accept()
+		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if err == nil {
+				_ = conn.Close()
+			}
+			return nil
+		}
 		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-				return nil
-			}
 			l.log.Warn("accepting on the serial line's TCP port", "err", err)
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(100 * time.Millisecond): // out of descriptors, most likely
-			}
+			wait(ctx, 100*time.Millisecond) // out of descriptors, most likely
 			continue
 		}
 		select {
@@ -37,7 +36,7 @@ func (l *Line) accept(ctx context.Context, group *errgroup.Group) error {
 		}
 		// Watching from here on, so that nothing printed after the connection
 		// was taken is missed.
-		out := l.watch()
+		out := l.watch(nil)
 		group.Go(func() error {
 			l.serveConn(ctx, conn, out)
 			<-places

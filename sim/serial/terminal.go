@@ -120,17 +120,12 @@ func (l *Line) readTerminal(ctx context.Context) error {
 }
 
 // writeTerminal passes on what the device prints, while somebody is there.
-func (l *Line) writeTerminal(ctx context.Context) error {
-	out := l.watch()
-	defer l.unwatch(out)
+func (l *Line) writeTerminal(ctx context.Context, out *queue) error {
 	buf := make([]byte, chunk)
 	for {
 		n, err := out.get(ctx, buf)
 		if err != nil {
-			return nil //nolint:nilerr // the context has ended, which is how a line is closed
-		}
-		if !l.pty.inUse() {
-			continue
+			return nil // the context has ended, which is how a line is closed
 		}
 		// A reader that stands still fills the kernel's buffer; then bytes are
 		// lost, here or in the queue.

@@ -57,7 +57,7 @@ func Mount(ctx context.Context, cfg Config) (*FS, error) {
 			return err
 		}
 		if status != 0 {
-			return Status(status)
+			return StatusError(status)
 		}
 		var ok struct {
 			FH      []byte
@@ -166,7 +166,7 @@ func (f *FS) call(ctx context.Context, proc uint32, args any, read func(*bytes.R
 			return fmt.Errorf("decoding an answer: %w", err)
 		}
 		if status != 0 {
-			return Status(status)
+			return StatusError(status)
 		}
 		if err := read(r); err != nil {
 			return fmt.Errorf("decoding an answer: %w", err)

@@ -39,7 +39,7 @@ func (f *FS) Lookup(ctx context.Context, name string) (Handle, Attr, error) {
 			continue
 		}
 		if here.a.Type != nfs.NF3Dir {
-			return nil, Attr{}, fmt.Errorf("looking up %q: %w", name, NotDir)
+			return nil, Attr{}, fmt.Errorf("looking up %q: %w", name, ErrNotDir)
 		}
 		h, a, err := f.lookup(ctx, here.h, part)
 		if err != nil {
@@ -88,7 +88,7 @@ func (f *FS) Read(ctx context.Context, name string, each func([]byte) error) err
 	switch a.Type {
 	case nfs.NF3Reg:
 	case nfs.NF3Dir:
-		return fmt.Errorf("reading %q: %w", name, IsDir)
+		return fmt.Errorf("reading %q: %w", name, ErrIsDir)
 	default:
 		return fmt.Errorf("reading %q: %w", name, ErrNotRegular)
 	}
@@ -154,7 +154,7 @@ func (f *FS) ReadDir(ctx context.Context, name string) ([]Entry, error) {
 		return nil, err
 	}
 	if a.Type != nfs.NF3Dir {
-		return nil, fmt.Errorf("listing %q: %w", name, NotDir)
+		return nil, fmt.Errorf("listing %q: %w", name, ErrNotDir)
 	}
 	list, err := f.readDir(ctx, h)
 	if err != nil {
