@@ -116,8 +116,8 @@ func (l *Line) Serve(ctx context.Context) error {
 		// Watching before anything typed is read, so that its echo is not lost.
 		out := l.watch(l.pty.inUse)
 		defer l.unwatch(out)
-		group.Go(func() error { return l.readTerminal(ctx) })
-		group.Go(func() error { return l.writeTerminal(ctx, out) })
+		group.Go(func() error { l.readTerminal(ctx); return nil })
+		group.Go(func() error { l.writeTerminal(ctx, out); return nil })
 	}
 	group.Go(func() error { <-ctx.Done(); return nil })
 	return group.Wait()

@@ -107,25 +107,24 @@ func (t *terminal) inUse() bool {
 }
 
 // readTerminal takes what is typed.
-func (l *Line) readTerminal(ctx context.Context) error {
+func (l *Line) readTerminal(ctx context.Context) {
 	buf := make([]byte, chunk)
 	for ctx.Err() == nil {
 		n, err := l.pty.master.Read(buf)
 		l.input.put(buf[:n])
 		if err != nil && !wait(ctx, reopenPoll) { // EIO: nobody has it open
-			break
+			return
 		}
 	}
-	return nil
 }
 
 // writeTerminal passes on what the device prints, while somebody is there.
-func (l *Line) writeTerminal(ctx context.Context, out *queue) error {
+func (l *Line) writeTerminal(ctx context.Context, out *queue) {
 	buf := make([]byte, chunk)
 	for {
 		n, err := out.get(ctx, buf)
 		if err != nil {
-			return nil // the context has ended, which is how a line is closed
+			return // the context has ended
 		}
 		// A reader that stands still fills the kernel's buffer; then bytes are
 		// lost, here or in the queue.
