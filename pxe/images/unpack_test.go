@@ -149,7 +149,7 @@ func (zeroReader) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
 func TestUnpackBombs(t *testing.T) {
 	t.Parallel()
-	const size = 256 << 20
+	const size = 128 << 20
 	for name, create := range map[string]func(w io.Writer) io.WriteCloser{
 		"gzip": func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
 		"zstd": func(w io.Writer) io.WriteCloser {
@@ -182,7 +182,7 @@ func TestUnpackBombs(t *testing.T) {
 			if !errors.Is(err, ErrLimit) {
 				t.Errorf("bomb: %v", err)
 			}
-			if n > 128<<20 {
+			if n > 96<<20 {
 				t.Errorf("%d MiB were unpacked of a bomb", n>>20)
 			}
 		})
