@@ -220,6 +220,7 @@ bool MqttClient::handle_suback(const mqtt::Packet& packet, uint32_t now) {
 bool MqttClient::handle_publish(const mqtt::Packet& packet) {
   mqtt::Publish message;
   if (!mqtt::parse_publish(packet, message)) return false;
+  counters_.received++;
   if (message.truncated)
     counters_.oversize++;
   else

@@ -31,6 +31,7 @@ struct MqttListener {
 // Counters since start, for telemetry and tests.
 struct MqttCounters {
   uint32_t connects = 0;     // sessions that got as far as a granted subscription
+  uint32_t received = 0;     // messages of any kind
   uint32_t oversize = 0;     // messages dropped for their size
   uint32_t malformed = 0;    // connections closed for a broken packet
 };
@@ -52,6 +53,8 @@ class MqttClient {
   bool resting() const { return phase_ <= Phase::Waiting; }
   // True when publish would take a message now.
   bool ready() const { return up() && tx_size_ == 0 && in_flight_ == 0; }
+  // An answer of the broker is due.
+  bool awaiting() const { return in_flight_ != 0 || pinging_; }
   // False when not ready or when it does not fit.
   bool publish(const char* topic, Text payload, uint8_t qos, bool retain, uint32_t now);
 

@@ -88,7 +88,7 @@ std::string status(Unit& unit) {
   out << "ok boot=" << unit.app()->boot() << " up=" << unit.app()->uptime_s()
       << " online=" << (unit.powered() && unit.app()->mqtt().up())
       << " settled=" << (unit.powered() && unit.app()->settled()) << " powered=" << unit.powered()
-      << " clock=" << unit.board().ms() << " operations=" << unit.board().operations();
+      << " received=" << unit.app()->mqtt().counters().received << " clock=" << unit.board().ms() << " operations=" << unit.board().operations();
   return out.str();
 }
 

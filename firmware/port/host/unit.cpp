@@ -87,7 +87,7 @@ void Unit::settle() {
   const auto limit = Clock::now() + std::chrono::milliseconds(500);
   while (powered_ && Clock::now() < limit) {
     pass(0);
-    const bool idle = app_->mqtt().resting() || app_->settled();
+    const bool idle = app_->mqtt().resting() || (app_->settled() && !app_->mqtt().awaiting());
     if (app_->update().busy()) continue;  // as fast as flash and wire give it
     int fds[3];
     const int count = descriptors(fds);
