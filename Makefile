@@ -36,6 +36,8 @@ packages: ## Install the Debian packages the tests need (as root)
 test: go-version packages ## All tests, as CI runs them
 	$(SUITE) unit $(MAKE) test-unit
 	$(SUITE) lint $(MAKE) lint
+	$(SUITE) web $(MAKE) web
+	$(SUITE) clients $(MAKE) test-clients
 	$(SUITE) e2e $(MAKE) test-e2e
 	$(SUITE) netboot $(MAKE) test-netboot
 	$(SUITE) firmware $(MAKE) firmware
@@ -48,6 +50,11 @@ test-unit: go-version ## Go unit tests, with the race detector where gcc is ther
 .PHONY: test-e2e
 test-e2e: build ## The real openstack client, mosquitto and PostgreSQL against the program
 	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) test -tags e2e -count=1 -timeout 15m ./e2e/...
+
+.PHONY: test-clients
+test-clients: go-version ## The openstack client and a browser against single rooms
+	@$(GO) test -tags clients -count=1 -run Client ./ironicapi
+	@$(GO) test -tags browser -count=1 ./drivers/console
 
 .PHONY: test-netboot
 test-netboot: build ## The demo image in QEMU, with its root over our NFS
@@ -67,7 +74,7 @@ $(LINT):
 	@mv .cache/bin/golangci-lint $(LINT)
 
 .PHONY: web
-web: ## Rebuild the console page and compare it with what is committed
+web: ## Rebuild the console page from npm and compare it with what is committed
 	@web/build.sh
 	@git diff --exit-code --stat -- web/dist
 

@@ -69,7 +69,7 @@ func (d *daemon) openBoot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	kinds := map[string]rootfs.Kind{"auto": rootfs.Auto, "unprivileged": rootfs.Sidecar}
+	kinds := map[string]rootfs.Kind{"auto": rootfs.Auto, "privileged": rootfs.Native, "unprivileged": rootfs.Sidecar}
 	served := roots.NewNFS(b.nfs, kinds[d.cfg.Boot.Tree])
 	b.roots, err = roots.Open(roots.Config{Dir: rootsDir, Trees: served, Exports: served, BootFiles: b.trees, Log: d.log.With("part", "roots")})
 	if err != nil {
