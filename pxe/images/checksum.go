@@ -50,7 +50,7 @@ func parseChecksum(c Checksum) (digest, error) {
 	if algo == "" {
 		algo = map[int]string{32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}[len(value)]
 	}
-	want := 0
+	var want int
 	switch algo {
 	case "sha256":
 		want = hex.EncodedLen(sha256.Size)
@@ -65,10 +65,4 @@ func parseChecksum(c Checksum) (digest, error) {
 		return digest{}, refusef("checksum %q has %d digits, %s has %d", c.Value, len(value), algo, want)
 	}
 	return digest{algo, value}, nil
-}
-
-// parseDigest reads an Image.Digest.
-func parseDigest(s string) (digest, error) {
-	algo, value, _ := strings.Cut(s, ":")
-	return parseChecksum(Checksum{Algo: algo, Value: value})
 }

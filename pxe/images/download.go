@@ -211,7 +211,7 @@ func (s *Store) request(ctx context.Context, p plan, out *sink, report func(Prog
 		}
 		return bare(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read only
+	defer resp.Body.Close()
 	if whole, err := begin(resp, out); whole || err != nil {
 		return err
 	}

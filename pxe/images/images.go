@@ -102,7 +102,7 @@ func (e *NotReadyError) Is(target error) bool { return target == ErrNotReady }
 // the user can mend is Invalid, what may pass by itself is Unavailable.
 func failure(kind error, text string) error {
 	e := &baremetal.Error{Kind: baremetal.Invalid, Message: text, Err: kind}
-	if kind == ErrNoSpace {
+	if errors.Is(kind, ErrNoSpace) {
 		e.Kind = baremetal.Unavailable
 	}
 	return e

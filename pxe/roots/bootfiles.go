@@ -194,7 +194,7 @@ func (m *Manager) copyBoot(t Tree, from string, target *os.Root, f bootFile) (co
 	if err != nil {
 		return false, err
 	}
-	defer in.Close() //nolint:errcheck // read only
+	defer in.Close()
 	out, err := target.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
 	if err != nil {
 		return false, err

@@ -52,7 +52,7 @@ func readConfig(t Tree, name string) (data []byte, mode fs.FileMode, exists bool
 	if err != nil {
 		return nil, 0, false, err
 	}
-	defer r.Close() //nolint:errcheck // read only
+	defer r.Close()
 	data, err = io.ReadAll(io.LimitReader(r, maxConfig))
 	return data, fi.Mode().Perm(), true, err
 }

@@ -50,8 +50,8 @@ func (p *procs) collect() {
 		}
 		p.mu.Unlock()
 		switch {
-		case err == syscall.EINTR: //nolint:errorlint // a bare errno
-		case err == syscall.ECHILD: //nolint:errorlint // a bare errno
+		case err == syscall.EINTR:
+		case err == syscall.ECHILD:
 			select {
 			case p.none <- struct{}{}:
 			default:

@@ -122,7 +122,7 @@ func wc(c *call) error {
 				}
 				inWord = !space
 			}
-			if err == io.EOF { //nolint:errorlint // io.Reader's contract
+			if err == io.EOF {
 				break
 			}
 			if err != nil {
