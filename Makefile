@@ -53,7 +53,7 @@ test-e2e: build ## The real openstack client, mosquitto and PostgreSQL against t
 
 .PHONY: test-clients
 test-clients: go-version ## The openstack client and a browser against single rooms
-	@$(GO) test -tags clients -count=1 -run Client ./ironicapi
+	@$(GO) test -tags clients -count=1 -run OpenStack ./ironicapi
 	@$(GO) test -tags browser -count=1 ./drivers/console
 
 .PHONY: test-netboot

@@ -78,8 +78,11 @@ func redactURL(s string) string {
 func (c *Config) checkBroker() error {
 	if c.Broker.URL != "" {
 		u, err := url.Parse(c.Broker.URL)
-		if err != nil || u.Host == "" || (u.Scheme != "tcp" && u.Scheme != "ssl" && u.Scheme != "mqtt" && u.Scheme != "mqtts") {
+		if err != nil || u.Host == "" || (u.Scheme != "tcp" && u.Scheme != "ssl") {
 			return bad("broker.url", "%q is not an MQTT URL like \"tcp://HOST:1883\"", redactURL(c.Broker.URL))
+		}
+		if c.Broker.Password == "" && beyondLoopback(u.Host) && !c.Broker.Insecure {
+			return bad("broker.password", "a broker on %s that asks for no password lets everybody on the network switch every slot; set user and password, or insecure = true if that is wanted", u.Host)
 		}
 		return nil
 	}
@@ -91,9 +94,6 @@ func (c *Config) checkBroker() error {
 	}
 	if err := checkListen("broker.listen", c.Broker.Listen); err != nil {
 		return err
-	}
-	if c.Broker.Password == "" && beyondLoopback(c.Broker.Listen) && !c.Broker.Insecure {
-		return bad("broker.password", "the broker on %s must ask for passwords; set password and [[broker.units]], or insecure = true if that is wanted", c.Broker.Listen)
 	}
 	seen := map[string]bool{}
 	for _, u := range c.Broker.Units {

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestConfigErrorsNameTheLine(t *testing.T) {
+	t.Parallel()
+	const fine = "state_dir = \"/x\"\n[boot]\naddress = \"10.0.0.1\"\n"
+	for name, tc := range map[string]struct{ text, want string }{
+		"unknown key":      {fine + "[api]\nlissten = \"x\"\n", ":5: api.lissten: there is no such key"},
+		"wrong type":       {fine + "[api]\ninsecure = \"yes\"\n", ":5:"},
+		"broken":           {"state_dir = \n", ":1:"},
+		"no state":         {"[boot]\naddress = \"10.0.0.1\"\n", ":1: state_dir: must name the folder"},
+		"noauth beyond":    {fine + "[api]\nlisten = \"0.0.0.0:6385\"\n", ":4: api.auth: noauth on 0.0.0.0:6385"},
+		"basic, no users":  {fine + "[api]\nauth = \"http_basic\"\n", ":4: api.htpasswd_file: http_basic needs"},
+		"role":             {"roles = [\"apy\"]\n" + fine, ":1: roles: \"apy\" is not a role"},
+		"duration":         {fine + "[deploy]\nboot_timeout = \"soon\"\n", ":5:"},
+		"boot address":     {"state_dir = \"/x\"\n[boot]\naddress = \"here\"\n", ":3: boot.address: must be the address"},
+		"raw consoles":     {fine + "[console]\nbind_host = \"0.0.0.0\"\n", ":5: console.bind_host: raw consoles"},
+		"database":         {fine + "[database]\nurl = \"mysql://u:hunter2@h/d\"\n", ":5: database.url:"},
+		"log level":        {fine + "[log]\nlevel = \"loud\"\n", ":5: log.level: \"loud\" is not known"},
+		"unit twice":       {fine + "[[broker.units]]\nid = \"a\"\npassword = \"x\"\n[[broker.units]]\nid = \"a\"\npassword = \"x\"\n", "broker.units: each unit needs an id"},
+		"open broker":      {fine + "[broker]\nurl = \"tcp://10.0.0.9:1883\"\n", ":4: broker.password: a broker on 10.0.0.9:1883"},
+		"remote, no token": {"state_dir = \"/x\"\nroles = [\"api\", \"conductor\", \"broker\"]\n[boot]\nremote = \"http://h:1\"\n", "boot.token_file: must name a file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "c.toml")
+			if err := os.WriteFile(path, []byte(tc.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := loadConfig(path)
+			if err == nil || !strings.Contains(err.Error(), path+":") || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got %v\nwant one line with %q", err, tc.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("a password is in %v", err)
+			}
+		})
+	}
+}
+
+// The example is fine as it is, and what is commented out in it is fine too.
+func TestExampleConfig(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "c.toml")
+	if err := os.WriteFile(path, []byte(exampleConfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loadConfig(path); err != nil {
+		t.Error(err)
+	}
+	var b strings.Builder
+	for _, line := range strings.Split(exampleConfig, "\n") {
+		if len(line) > 1 && line[0] == '#' && line[1] != ' ' {
+			line = line[1:]
+		}
+		b.WriteString(line + "\n")
+	}
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := loadConfig(path)
+	if err != nil && strings.Contains(err.Error(), "no such key") {
+		t.Errorf("the example names a key that does not exist: %v", err)
+	}
+}
