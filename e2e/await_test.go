@@ -1,0 +1,64 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// settleTimeout is for anything but a deploy with the first making of the demo image.
+const settleTimeout = time.Minute
+
+// awaitNode waits until the node is as wanted and idle, and returns it.
+func (s *site) awaitNode(ident, what string, ok func(node) bool) node {
+	t := s.cli.t
+	t.Helper()
+	var n node
+	deadline := time.Now().Add(settleTimeout)
+	for {
+		n = s.api.node(ident)
+		if n.Reservation == nil && n.TargetPower == nil && ok(n) {
+			return n
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is not %s within %s: power %q (target %q), %s (target %q), held by %q, last_error %q; history %q", ident, what, settleTimeout,
+				text(n.Power), text(n.TargetPower), n.Provision, text(n.TargetState), text(n.Reservation), text(n.LastError), s.api.history(ident))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// awaitPower waits until the nodes' power is as wanted and nothing is going on.
+func (s *site) awaitPower(want string, idents ...string) {
+	s.cli.t.Helper()
+	for _, ident := range idents {
+		s.awaitNode(ident, fmt.Sprintf("%q", want), func(n node) bool { return text(n.Power) == want })
+	}
+}
+
+// awaitState waits until the node is in one of the provision states.
+func (s *site) awaitState(ident string, want ...string) node {
+	s.cli.t.Helper()
+	return s.awaitNode(ident, fmt.Sprint(want), func(n node) bool { return slices.Contains(want, n.Provision) })
+}
+
+// available takes a node from enroll to available.
+func (s *site) available(ident string) {
+	s.cli.t.Helper()
+	s.api.provision(ident, "manage")
+	s.awaitState(ident, "manageable")
+	s.api.provision(ident, "provide")
+	s.awaitState(ident, "available")
+}
+
+// deploy brings an available node to active with the demo image.
+func (s *site) deploy(ident string) {
+	s.cli.t.Helper()
+	s.api.provision(ident, "active")
+	n := s.awaitState(ident, "active", "deploy failed")
+	if n.Provision != "active" {
+		s.cli.t.Fatalf("the deploy of %s failed: %s", ident, text(n.LastError))
+	}
+}

@@ -1,0 +1,102 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+// tourConsole looks at the console of the active caddy-3 both ways: as a web
+// page and, with the other interface, as a TCP port.
+func tourConsole(t *testing.T, s *site) {
+	s.ok("node", "console", "enable", "caddy-3")
+	s.awaitNode("caddy-3", "console enabled", func(n node) bool { return n.Console })
+	info, _ := s.object("node", "console", "show", "caddy-3")["console_info"].(map[string]any)
+	if info["type"] != "shellinabox" {
+		t.Fatalf("console_info of the default console: %v", info)
+	}
+	page := get(t, info["url"].(string))
+	if !strings.Contains(page, "<html") || !strings.Contains(page, "xterm") {
+		t.Errorf("the console page is no terminal:\n%s", page)
+	}
+	s.ok("node", "console", "disable", "caddy-3")
+	s.awaitNode("caddy-3", "console disabled", func(n node) bool { return !n.Console })
+	if off := s.object("node", "console", "show", "caddy-3"); off["console_enabled"] != false || off["console_info"] != nil {
+		t.Errorf("a disabled console is shown as %v", off)
+	}
+
+	s.ok("node", "set", "caddy-3", "--console-interface", "serial-socat")
+	s.ok("node", "console", "enable", "caddy-3")
+	s.awaitNode("caddy-3", "console enabled", func(n node) bool { return n.Console })
+	info, _ = s.object("node", "console", "show", "caddy-3")["console_info"].(map[string]any)
+	if info["type"] != "socat" {
+		t.Fatalf("console_info of serial-socat: %v", info)
+	}
+	talk(t, info["url"].(string), "uname -a\n", "Linux")
+}
+
+// get reads a web page; what stands behind # stays with the browser.
+func get(t *testing.T, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Fragment = ""
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, u.String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v", u, resp.Status, err)
+	}
+	return string(body)
+}
+
+// talk types on a TCP console, again and again since a line that is typed
+// before the prompt is there is lost, until the answer comes.
+func talk(t *testing.T, address, typed, want string) {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "tcp" {
+		t.Fatalf("%q is no TCP console: %v", address, err)
+	}
+	c, err := net.Dial("tcp", u.Host) //nolint:noctx // to a local port
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var seen strings.Builder
+	buf := make([]byte, 4096)
+	deadline := time.Now().Add(20 * time.Second)
+	for time.Now().Before(deadline) {
+		if _, err := io.WriteString(c, typed); err != nil {
+			t.Fatalf("typing on %s: %v; seen so far:\n%s", address, err, seen.String())
+		}
+		until := time.Now().Add(time.Second)
+		for time.Now().Before(until) {
+			_ = c.SetReadDeadline(until)
+			n, err := c.Read(buf)
+			seen.Write(buf[:n])
+			if strings.Contains(seen.String(), want) {
+				return
+			}
+			if err != nil {
+				break
+			}
+		}
+	}
+	t.Fatalf("no %q on %s; seen:\n%s", want, address, seen.String())
+}
