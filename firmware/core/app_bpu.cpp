@@ -105,7 +105,7 @@ void BpuApp::adopt_config(uint32_t now) {
   for (uint8_t i = 0; i < kKeySlots; i++)
     if (config_.keys >> i & 1) pins_.key[pins_.count++] = config_.key[i];
   settings.pins = config_.tls ? &pins_ : nullptr;
-  settings.connect = mqtt::Connect{config_.id, config_.user, config_.password, will_topic_, "offline", 15};
+  settings.connect = mqtt::Connect{config_.id, config_.user[0] ? config_.user : config_.id, config_.password, will_topic_, "offline", 15};
   settings.filters = filters_;
   settings.filter_count = 3;
   settings.needed_filters = 2;  // a broker that hides controller/status costs the hold time only

@@ -119,12 +119,10 @@ bool apply_all_settings(const JsonObject& from, Config& config) {
 }
 
 void complete_config(Chip& chip, Config& config) {
-  if (config.id[0] == 0) {
-    uint8_t mac[6] = {};
-    chip.mac(mac);
-    TextWriter(config.id, sizeof config.id).text("bpu-").hex(mac + 3, 3);
-  }
-  if (config.user[0] == 0) copy_text(config.user, sizeof config.user, config.id);
+  if (config.id[0] != 0) return;
+  uint8_t mac[6] = {};
+  chip.mac(mac);
+  TextWriter(config.id, sizeof config.id).text("bpu-").hex(mac + 3, 3);
 }
 
 bool ready_to_connect(const Config& config) {

@@ -46,7 +46,7 @@ bool apply_bus_settings(const JsonObject& from, Config& config);
 // Takes these and everything else, as the serial port may set it.
 bool apply_all_settings(const JsonObject& from, Config& config);
 
-// Fills in what is derived from the hardware.
+// Fills in the id from the hardware when none was given.
 void complete_config(Chip& chip, Config& config);
 
 // True when there is enough to connect with.

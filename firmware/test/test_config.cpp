@@ -71,6 +71,5 @@ void test_config() {
   test::Esp esp(board);
   bpu::complete_config(esp, fresh);
   CHECK_TEXT(fresh.id, "bpu-000001");
-  CHECK_TEXT(fresh.user, "bpu-000001");
   CHECK(!bpu::ready_to_connect(fresh));
 }

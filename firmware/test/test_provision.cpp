@@ -46,6 +46,7 @@ void test_provision() {
   rig.records.broken = false;
   CHECK(strstr(ask(rig, "{\"op\":\"save\"}\n"), "\"ok\":true"));
   CHECK(rig.run_until_online());
+  CHECK_TEXT(rig.broker.user, "bpu-1");  // the new id, not the one from the MAC
   CHECK_TEXT(rig.broker.password, "secret2");
   CHECK(strstr(ask(rig, "{\"op\":\"status\"}\n"), "\"connected\":true"));
   const char* shown = ask(rig, "{\"op\":\"get\"}\n");
