@@ -132,7 +132,7 @@ func (f *FS) remove(c *Cred, dir tree.ID, a *tree.Attr, name string, rmdir bool)
 		return err
 	}
 	if rmdir {
-		return f.Tree.Rmdir(dir, name)
+		return f.Rmdir(dir, name)
 	}
 	return f.Tree.Remove(dir, name)
 }
