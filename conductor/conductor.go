@@ -151,10 +151,10 @@ func (c *Conductor) Run(ctx context.Context) error {
 	c.stopping = true
 	c.mu.Unlock()
 	c.workers.Wait()
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil // asked to stop: what broke off because of that is no failure
 }
 
 // stopped tells whether Run has ended or is about to.

@@ -167,7 +167,8 @@ func (e *sqliteEngine) fault(err error) error {
 	if !errors.As(err, &se) {
 		return &baremetal.Error{Message: fmt.Sprintf("state file %q: %v", e.path, err), Err: err}
 	}
-	kind, what := baremetal.Internal, ""
+	kind := baremetal.Internal
+	var what string
 	switch se.Code() & 0xff {
 	case sqlite3.SQLITE_NOTADB:
 		what = "is not a SQLite database or is damaged; move it away or put a backup in its place"

@@ -67,9 +67,9 @@ func (s *statements) query(ctx context.Context, query string, args ...any) (*sql
 		return nil, err
 	}
 	if stmt == nil {
-		return s.db.QueryContext(ctx, query, args...) //nolint:rowserrcheck,sqlclosecheck // the caller reads and closes them
+		return s.db.QueryContext(ctx, query, args...)
 	}
-	return stmt.QueryContext(ctx, args...) //nolint:rowserrcheck,sqlclosecheck // the caller reads and closes them
+	return stmt.QueryContext(ctx, args...)
 }
 
 func (s *statements) close() {

@@ -88,22 +88,22 @@ func (s *Store) write(ctx context.Context, change func(ctx context.Context, tx *
 	return s.fault(s.engine.write(ctx, change))
 }
 
-// asIs is an error of a caller's own function, which goes back as it is.
-type asIs struct{ error }
+// asIsError is an error of a caller's own function, which goes back as it is.
+type asIsError struct{ error }
 
-func (e asIs) Unwrap() error { return e.error }
+func (e asIsError) Unwrap() error { return e.error }
 
 func theirs(err error) error {
 	if err == nil {
 		return nil
 	}
-	return asIs{err}
+	return asIsError{err}
 }
 
 // fault gives errors of the database their kind; those that have one, and
 // those of the context and of the caller, stay as they are.
 func (s *Store) fault(err error) error {
-	var own asIs
+	var own asIsError
 	if errors.As(err, &own) {
 		return own.error
 	}

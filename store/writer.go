@@ -160,7 +160,7 @@ func (w *writer) batch(ctx context.Context, batch []*request) (err error) {
 // error it returns is about the whole transaction; that of the change is in r.
 func (w *writer) one(ctx context.Context, r *request, alone bool) error {
 	if r.err = r.ctx.Err(); r.err != nil {
-		return nil
+		return nil //nolint:nilerr // it is the caller's, not the transaction's
 	}
 	if alone {
 		r.run(ctx, w.sql)

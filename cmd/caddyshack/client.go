@@ -73,7 +73,7 @@ func explain(endpoint string, err error) error {
 	}
 	var netErr *url.Error
 	if errors.As(err, &netErr) && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("no answer from %s (%v): is caddyshack running there? Set OS_ENDPOINT or --endpoint if it is elsewhere", endpoint, netErr.Err)
+		return fmt.Errorf("no answer from %s (%w): is caddyshack running there? Set OS_ENDPOINT or --endpoint if it is elsewhere", endpoint, netErr.Err)
 	}
 	return err
 }

@@ -67,7 +67,7 @@ func (cmd demoCmd) Run(ctx context.Context) error {
 	if err := d.open(ctx); err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.closeLogged()
 	racked, err := startSimulated(ctx, simulatedConfig{
 		Caddies: cmd.Caddies, Dir: filepath.Join(state, "chassis"), Broker: d.brokerURL,
 		Password: unitPassword(cfg), TFTP: d.boot.tftp.Addr(), Log: log.With("part", "sim"),
@@ -75,7 +75,7 @@ func (cmd demoCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer racked.close()
+	defer racked.closeLogged()
 
 	g, gctx := errgroup.WithContext(ctx)
 	go prepareImage(gctx, image, log)

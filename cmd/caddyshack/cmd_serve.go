@@ -35,7 +35,7 @@ func (cmd serveCmd) Run(ctx context.Context) error {
 	if err := d.open(ctx); err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.closeLogged()
 	if cfg.Images.DefaultImage == demoImageURL {
 		go prepareImage(ctx, image, log)
 	}

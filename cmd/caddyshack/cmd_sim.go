@@ -46,7 +46,7 @@ func (cmd simCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.closeLogged()
 	go s.announce(ctx, cmd.ReadyFile)
 	return s.run(ctx)
 }

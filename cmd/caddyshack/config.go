@@ -156,7 +156,7 @@ func loadConfig(path string) (*Config, error) {
 	}
 	c.complete()
 	if err := c.check(); err != nil {
-		var bad *badKey
+		var bad *badKeyError
 		if errors.As(err, &bad) {
 			return nil, &configError{fmt.Sprintf("%s:%d: %s: %s", path, lineOf(string(text), bad.key), bad.key, bad.remedy)}
 		}
@@ -185,12 +185,14 @@ func decodeError(path string, err error) error {
 	return &configError{fmt.Sprintf("%s: %v", path, err)}
 }
 
-// badKey is a value that cannot work.
-type badKey struct{ key, remedy string }
+// badKeyError is a value that cannot work.
+type badKeyError struct{ key, remedy string }
 
-func (b *badKey) Error() string { return b.key + ": " + b.remedy }
+func (b *badKeyError) Error() string { return b.key + ": " + b.remedy }
 
-func bad(key, format string, args ...any) error { return &badKey{key, fmt.Sprintf(format, args...)} }
+func bad(key, format string, args ...any) error {
+	return &badKeyError{key, fmt.Sprintf(format, args...)}
+}
 
 // lineOf finds the line on which a key is set: its section's line if the key
 // itself is not there, 1 if neither is.

@@ -89,6 +89,13 @@ func (d *daemon) close() error {
 	return errors.Join(errs...)
 }
 
+// closeLogged is close at the end of a program, which has nobody to tell.
+func (d *daemon) closeLogged() {
+	if err := d.close(); err != nil {
+		d.log.Warn("closing", "err", err)
+	}
+}
+
 // openState makes the state folder and opens the database.
 func (d *daemon) openState(ctx context.Context) error {
 	if err := os.MkdirAll(d.cfg.StateDir, 0o750); err != nil {

@@ -94,7 +94,7 @@ func (d *daemon) deployable(ctx context.Context, n *baremetal.Node) error {
 	if err != nil {
 		return baremetal.Errorf(baremetal.Invalid, "What slot %d of unit %s holds is not known: %w", slot, unit, err)
 	}
-	what := ""
+	var what string
 	switch view.State.Type {
 	case bus.TypePi, bus.TypePi5:
 		return nil

@@ -98,3 +98,9 @@ func (s *simulated) close() error {
 	}
 	return errors.Join(errs...)
 }
+
+func (s *simulated) closeLogged() {
+	if err := s.close(); err != nil {
+		s.cfg.Log.Warn("closing the simulated chassis", "err", err)
+	}
+}

@@ -304,6 +304,10 @@ func TestMisbehavingUnits(t *testing.T) {
 		if back.Boot != o.Boot || back.Seq < o.Seq {
 			t.Errorf("%+v after %+v", back, o)
 		}
+		waitFor(t, "the other controller does not see the unit again", func() bool {
+			_, err := quick.PowerState(ctx, task("bpu-1", 1, 0))
+			return err == nil
+		})
 		if err := set(baremetal.TargetOn); err != nil {
 			t.Fatal(err)
 		}

@@ -59,6 +59,7 @@ func (f *Fleet) message(m bus.Message) {
 		f.changed()
 	}
 	ask := u.online && u.info.Boot != 0 && u.upAt.IsZero() && t.Kind == bus.KindStatus
+	greet := f.ready && u.online && t.Kind == bus.KindStatus && !m.Retained
 	f.mu.Unlock()
 	if err != nil {
 		f.malformed(m, err)
@@ -67,6 +68,22 @@ func (f *Fleet) message(m bus.Message) {
 	if ask {
 		f.askUptime(t.Unit)
 	}
+	if greet {
+		f.greet()
+	}
+}
+
+// greet says again that the controller is ready, to a unit that just said that
+// it is there: what the broker keeps may have been published at the very moment
+// it subscribed, and then it would hold its caddies off for minutes.
+func (f *Fleet) greet() {
+	ctx, cancel := context.WithTimeout(context.Background(), f.cfg.AckTimeout)
+	f.work.Go(func() {
+		defer cancel()
+		if err := f.sayReady(ctx); err != nil {
+			f.log.Debug("greeting a backplane unit", "error", err)
+		}
+	})
 }
 
 func (f *Fleet) malformed(m bus.Message, err error) {

@@ -76,7 +76,7 @@ func (c *child) start() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.cmd = exec.Command(os.Args[0])
+	c.cmd = exec.CommandContext(context.Background(), os.Args[0])
 	c.cmd.Env = append(os.Environ(), childEnv+"="+string(conf))
 	c.cmd.Stderr = os.Stderr
 	if err := c.cmd.Start(); err != nil {

@@ -58,7 +58,6 @@ type memoryRig struct {
 	connected bool
 	retained  map[string]bus.Message
 	heard     func(bus.Message)
-	early     []bus.Message // published before the unit was there
 }
 
 func (r *memoryRig) begin(t *testing.T, cfg Config, on []bool, heard func(bus.Message)) {
