@@ -70,7 +70,6 @@ func BenchmarkOpenSidecar(b *testing.B) {
 	if err := im.Close(); err != nil {
 		b.Fatal(err)
 	}
-	im = nil
 	var before, after runtime.MemStats
 	for b.Loop() {
 		runtime.GC()
