@@ -131,9 +131,9 @@ void BpuApp::tick() {
   tick_slots(now);
   sample_power(now);
   mqtt_.tick(now, !pressing());
+  write_outputs();  // a command that came in acts, and is remembered, before it is answered
   update_views();
   publish_next(now);
-  write_outputs();  // a command that came in acts at once
   remember_wants(now);
   show_link();
   provisioner_.show(boot_, mqtt_.up());

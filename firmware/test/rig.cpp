@@ -8,7 +8,7 @@ inline void* operator new(size_t, void* at, int) noexcept { return at; }
 
 namespace test {
 
-__attribute__((section(".core_memory"))) alignas(8) uint8_t app_memory[sizeof(bpu::BpuApp)];
+alignas(8) __attribute__((section(".core_memory"))) uint8_t app_memory[sizeof(bpu::BpuApp)];
 
 namespace {
 Broker the_broker;
