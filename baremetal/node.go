@@ -23,6 +23,7 @@ type Node struct {
 	ChassisUUID    string
 	AllocationUUID string
 	ResourceClass  string
+	Traits         Strings
 	ConductorGroup string
 	Owner          string
 	Lessee         string

@@ -37,9 +37,11 @@ type NodeQuery struct {
 type PortQuery struct {
 	Page
 	NodeUUID            *string
+	PortgroupUUID       *string
 	Address             *string
 	DescriptionContains *string
 	Shards              []string
+	ConductorGroups     []string // of the node
 }
 
 // HistoryQuery selects a node's history.

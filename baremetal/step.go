@@ -8,6 +8,8 @@ type Step struct {
 	Args      map[string]any `json:"args,omitempty"`
 	Priority  int            `json:"priority,omitempty"`
 	Abortable bool           `json:"abortable,omitempty"`
+	// Order is the place of a step in a runbook; steps run from low to high.
+	Order int `json:"order,omitempty"`
 	// Local says that the result lives at the node's place (a root tree, an
 	// export): a node moved to another place starts again at its first local step.
 	Local bool `json:"local,omitempty"`

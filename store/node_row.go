@@ -19,7 +19,7 @@ var nodeColumns = [...]string{
 	"inspection_started_at", "inspection_finished_at", "created_at", "updated_at",
 	"description", "maintenance_reason", "protected_reason", "retired_reason", "last_error", "interfaces",
 	"driver_info", "driver_internal_info", "properties", "extra", "instance_info", "network_data", "raid_config",
-	"target_raid_config", "clean_step", "deploy_step", "service_step",
+	"target_raid_config", "clean_step", "deploy_step", "service_step", "traits",
 	"version", "reservation", "claim_owner", "claim_epoch", "claim_expires", "wake_at", "step_index", "wait_deadline",
 	"wait_reason", "wait_hint", "hardware_key", "observed_boot", "observed_seq", "place", "intent", "steps", "journal",
 }
@@ -28,7 +28,7 @@ var nodeColumns = [...]string{
 const (
 	powerStateColumn = 4
 	updatedAtColumn  = 32
-	versionColumn    = 50 // and all after it: what the conductors keep
+	versionColumn    = 51 // and all after it: what the conductors keep
 	nodeColumnCount  = len(nodeColumns)
 )
 
@@ -53,7 +53,7 @@ func nodeArgs(n *baremetal.Node) ([nodeColumnCount]any, error) {
 		micros(n.InspectionStartedAt), micros(n.InspectionFinishedAt), micros(n.CreatedAt), micros(n.UpdatedAt),
 		n.Description, n.MaintenanceReason, n.ProtectedReason, n.RetiredReason, n.LastError, interfacesText(n.Interfaces),
 		object(n.DriverInfo), object(n.DriverInternalInfo), object(n.Properties), object(n.Extra), object(n.InstanceInfo), object(n.NetworkData),
-		object(n.RAIDConfig), object(n.TargetRAIDConfig), object(n.CleanStep), object(n.DeployStep), object(n.ServiceStep),
+		object(n.RAIDConfig), object(n.TargetRAIDConfig), object(n.CleanStep), object(n.DeployStep), object(n.ServiceStep), string(n.Traits),
 		w.Version, w.Reservation, w.ClaimOwner, w.ClaimEpoch, micros(w.ClaimExpires), micros(w.WakeAt), int64(w.StepIndex), micros(w.WaitDeadline),
 		w.WaitReason, w.WaitHint, w.HardwareKey, w.ObservedBoot, w.ObservedSeq, w.Place, intent, steps, object(w.Journal),
 	}, nil
@@ -98,7 +98,7 @@ func (r *nodeRow) node(n *baremetal.Node) error {
 		Interfaces: interfacesOf(r.text()),
 		DriverInfo: r.object(), DriverInternalInfo: r.object(), Properties: r.object(), Extra: r.object(), InstanceInfo: r.object(),
 		NetworkData: r.object(), RAIDConfig: r.object(), TargetRAIDConfig: r.object(),
-		CleanStep: r.object(), DeployStep: r.object(), ServiceStep: r.object(),
+		CleanStep: r.object(), DeployStep: r.object(), ServiceStep: r.object(), Traits: baremetal.Strings(r.text()),
 		Work: baremetal.Work{
 			Version: r.int(), Reservation: r.text(), ClaimOwner: r.text(), ClaimEpoch: r.int(), ClaimExpires: r.time(), WakeAt: r.time(),
 			StepIndex: int(r.int()), WaitDeadline: r.time(), WaitReason: r.text(), WaitHint: r.text(), HardwareKey: r.text(),

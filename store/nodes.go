@@ -209,6 +209,11 @@ func (s *Store) changeNode(ctx context.Context, tx *tx, n *baremetal.Node, now t
 	if err := writeColumns(ctx, tx, n.ID, &old, &args); err != nil {
 		return s.nodeConflict(err, n)
 	}
+	if before.AllocationUUID != "" && n.AllocationUUID == "" {
+		if err := dropAllocation(ctx, tx, before.AllocationUUID); err != nil {
+			return err
+		}
+	}
 	if givesWork(&before, n) {
 		tx.wakes = append(tx.wakes, n.UUID)
 	}
@@ -248,7 +253,7 @@ func givesWork(before, after *baremetal.Node) bool {
 	return freed || !after.Work.WakeAt.Equal(before.Work.WakeAt)
 }
 
-// DeleteNode deletes the node with its ports and history, after check accepted it.
+// DeleteNode deletes the node with all that belongs to it, after check accepted it.
 func (s *Store) DeleteNode(ctx context.Context, ident string, check func(*baremetal.Node) error) error {
 	return s.write(ctx, func(ctx context.Context, tx *tx) error {
 		n, err := s.lockNode(ctx, tx, ident)
@@ -257,6 +262,11 @@ func (s *Store) DeleteNode(ctx context.Context, ident string, check func(*bareme
 		}
 		if err := theirs(check(&n)); err != nil {
 			return err
+		}
+		if n.AllocationUUID != "" {
+			if err := dropAllocation(ctx, tx, n.AllocationUUID); err != nil {
+				return err
+			}
 		}
 		_, err = tx.exec(ctx, "DELETE FROM nodes WHERE id = $1", n.ID)
 		return err

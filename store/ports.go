@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"strings"
+	"time"
 
 	"caddyshack/baremetal"
 )
@@ -67,8 +68,12 @@ func (s *Store) Ports(ctx context.Context, q baremetal.PortQuery) ([]baremetal.P
 		sel.and("address = %s", *q.Address)
 	}
 	sel.contains("description", q.DescriptionContains)
+	sel.equals("portgroup_uuid", q.PortgroupUUID)
 	if q.Shards != nil {
-		sel.and("node_uuid IN (SELECT uuid FROM nodes WHERE " + sel.in("shard", q.Shards) + ")")
+		sel.and(sel.ofNodes("shard", q.Shards))
+	}
+	if q.ConductorGroups != nil {
+		sel.and(sel.ofNodes("conductor_group", q.ConductorGroups))
 	}
 	if err := sel.page(ctx, s.read, portPages, q.Page); err != nil {
 		return nil, s.fault(err)
@@ -88,6 +93,9 @@ func (s *Store) CreatePort(ctx context.Context, p *baremetal.Port) error {
 		made = *p
 		made.CreatedAt = now
 		if err := s.checkNode(ctx, tx, made.NodeUUID); err != nil {
+			return err
+		}
+		if err := checkPortgroup(ctx, tx, &made, s.engine.rowLock()); err != nil {
 			return err
 		}
 		var err error
@@ -143,6 +151,38 @@ func (s *Store) lockPort(ctx context.Context, tx *tx, ident string) (baremetal.P
 	return p, n, err
 }
 
+// checkPortgroup makes sure that the port group of a port is there, of the same
+// node, and stays until the transaction ends.
+func checkPortgroup(ctx context.Context, tx *tx, p *baremetal.Port, rowLock string) error {
+	if p.PortgroupUUID == "" {
+		return nil
+	}
+	var node string
+	found, err := queryRow(ctx, tx, []any{&node}, "SELECT node_uuid FROM portgroups WHERE uuid = $1"+rowLock, p.PortgroupUUID)
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return baremetal.Errorf(baremetal.Invalid, "Portgroup %s could not be found.", p.PortgroupUUID)
+	case node != p.NodeUUID:
+		return baremetal.Errorf(baremetal.Invalid, "Portgroup %s doesn't belong to node %s.", p.PortgroupUUID, p.NodeUUID)
+	}
+	return nil
+}
+
+// moveTo locks the node a port moves to, on which nobody may work either.
+func (s *Store) moveTo(ctx context.Context, tx *tx, node string, now time.Time) error {
+	n, err := s.lockNode(ctx, tx, node)
+	switch {
+	case baremetal.IsKind(err, baremetal.NotFound):
+		return baremetal.Errorf(baremetal.Invalid, "Node %s could not be found.", node)
+	case err == nil && n.Locked(now):
+		return baremetal.Errorf(baremetal.Locked, "Node %s is locked by host %s, please retry after the current operation is completed.",
+			n.UUID, n.Work.Reservation)
+	}
+	return err
+}
+
 // UpdatePort applies change to a port in one transaction; it is shown the
 // port's node too, which is not written. An error of change is returned as it
 // is and nothing is written.
@@ -150,6 +190,10 @@ func (s *Store) UpdatePort(ctx context.Context, ident string, change func(*barem
 	now, err := s.stamp(ctx)
 	if err != nil {
 		return p, err
+	}
+	clock, err := s.Now(ctx)
+	if err != nil {
+		return p, s.fault(err)
 	}
 	err = s.write(ctx, func(ctx context.Context, tx *tx) error {
 		before, n, err := s.lockPort(ctx, tx, ident)
@@ -165,9 +209,12 @@ func (s *Store) UpdatePort(ctx context.Context, ident string, change func(*barem
 			return nil
 		}
 		if p.NodeUUID != before.NodeUUID {
-			if err := s.checkNode(ctx, tx, p.NodeUUID); err != nil {
+			if err := s.moveTo(ctx, tx, p.NodeUUID, clock); err != nil {
 				return err
 			}
+		}
+		if err := checkPortgroup(ctx, tx, &p, s.engine.rowLock()); err != nil {
+			return err
 		}
 		p.UpdatedAt = now
 		_, err = tx.exec(ctx, updatePort, portArgs(&p)...)

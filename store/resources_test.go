@@ -18,7 +18,7 @@ func port(t testing.TB, s *store.Store, node, address string) baremetal.Port {
 	t.Helper()
 	p := baremetal.Port{UUID: baremetal.NewUUID(), NodeUUID: node, Address: address, Name: "port " + address, Description: "d", Vendor: "v",
 		Category: "c", Extra: `{"a":1}`, InternalInfo: `{"b":2}`, LocalLinkConnection: `{"switch_id":"x"}`, PXEEnabled: true, IsSmartNIC: true,
-		PhysicalNetwork: "net", PortgroupUUID: "pg"}
+		PhysicalNetwork: "net"}
 	if err := s.CreatePort(t.Context(), &p); err != nil {
 		t.Fatal(err)
 	}

@@ -154,7 +154,7 @@ func (e *sqliteEngine) duplicate(err error) string {
 	}
 	_, column, _ := strings.Cut(se.Error(), "UNIQUE constraint failed: ")
 	column, _, _ = strings.Cut(column, " ")
-	return column
+	return strings.TrimSuffix(column, ",") // the first of several
 }
 
 // fault says what people can do about what went wrong.
