@@ -217,10 +217,12 @@ func TestSSHExec(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Stdin = strings.NewReader("typed\n")
-	out, err := s.CombinedOutput("cat; echo to stderr >&2; exit 3")
+	var stderr strings.Builder // a stream of its own: there is no order between the two
+	s.Stderr = &stderr
+	out, err := s.Output("cat; echo to stderr >&2; exit 3")
 	var status *ssh.ExitError
-	if !errors.As(err, &status) || status.ExitStatus() != 3 || string(out) != "typed\nto stderr\n" {
-		t.Errorf("%q, %v", out, err)
+	if !errors.As(err, &status) || status.ExitStatus() != 3 || string(out) != "typed\n" || stderr.String() != "to stderr\n" {
+		t.Errorf("%q, %q, %v", out, stderr.String(), err)
 	}
 	if _, _, err := c.OpenChannel("direct-tcpip", nil); err == nil {
 		t.Error("forwarding is served")
