@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// tourConsole looks at the console of the active caddy-3 both ways: as a web
-// page and, with the other interface, as a TCP port.
+// tourConsole opens the console of the active caddy-3, a web page.
 func tourConsole(t *testing.T, s *site) {
 	s.ok("node", "console", "enable", "caddy-3")
 	s.awaitNode("caddy-3", "console enabled", func(n node) bool { return n.Console })
@@ -30,15 +29,23 @@ func tourConsole(t *testing.T, s *site) {
 	if off := s.object("node", "console", "show", "caddy-3"); off["console_enabled"] != false || off["console_info"] != nil {
 		t.Errorf("a disabled console is shown as %v", off)
 	}
+}
 
-	s.ok("node", "set", "caddy-3", "--console-interface", "serial-socat")
-	s.ok("node", "console", "enable", "caddy-3")
-	s.awaitNode("caddy-3", "console enabled", func(n node) bool { return n.Console })
-	info, _ = s.object("node", "console", "show", "caddy-3")["console_info"].(map[string]any)
+// tourTCPConsole deploys caddy-4 with our own client and returns its console, of
+// the kind that Nova's serial proxy uses.
+func tourTCPConsole(t *testing.T, s *site) string {
+	t.Helper()
+	s.ok("node", "set", "caddy-4", "--console-interface", "serial-socat")
+	if r := s.own("deploy", "caddy-4"); r.code != 0 || !strings.Contains(r.stdout, "caddy-4 is active after") {
+		t.Fatalf("our own client: %v", r)
+	}
+	s.ok("node", "console", "enable", "caddy-4")
+	s.awaitNode("caddy-4", "console enabled", func(n node) bool { return n.Console })
+	info, _ := s.object("node", "console", "show", "caddy-4")["console_info"].(map[string]any)
 	if info["type"] != "socat" {
 		t.Fatalf("console_info of serial-socat: %v", info)
 	}
-	talk(t, info["url"].(string), "uname -a\n", "Linux")
+	return info["url"].(string)
 }
 
 // get reads a web page; what stands behind # stays with the browser.

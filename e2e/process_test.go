@@ -56,7 +56,7 @@ func start(t testing.TB, name string, env []string, argv ...string) *process {
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
 		<-p.exited
-		if t.Failed() {
+		if t.Failed() && p.err != nil {
 			t.Logf("%s: %v\n--- stdout\n%s--- stderr\n%s", name, p.err, tail(p.stdout()), tail(p.stderr()))
 		}
 	})

@@ -157,3 +157,9 @@ func caddyNames() []string {
 	}
 	return names
 }
+
+// own runs a command of our own client.
+func (s *site) own(args ...string) result {
+	s.cli.t.Helper()
+	return run(s.cli.t, []string{"OS_ENDPOINT=" + s.program.ready.API}, append([]string{binary()}, args...)...)
+}

@@ -43,15 +43,15 @@ func tourPower(t *testing.T, s *site) {
 		args []string
 		want string
 	}{
-		{[]string{"node", "power", "on", "caddy-3"}, "power on"},
-		{[]string{"node", "reboot", "caddy-3"}, "power on"},
+		{[]string{"node", "power", "on"}, "power on"},
+		{[]string{"node", "reboot"}, "power on"},
 		// No system runs there that could be asked to halt: it ends after the timeout.
-		{[]string{"node", "reboot", "caddy-3", "--soft", "--power-timeout", "2"}, "power on"},
-		{[]string{"node", "power", "off", "caddy-3", "--soft", "--power-timeout", "2"}, "power off"},
-		{[]string{"node", "power", "on", "caddy-3"}, "power on"},
-		{[]string{"node", "power", "off", "caddy-3"}, "power off"},
+		{[]string{"node", "reboot", "--soft", "--power-timeout", "2"}, "power on"},
+		{[]string{"node", "power", "off", "--soft", "--power-timeout", "2"}, "power off"},
+		{[]string{"node", "power", "on"}, "power on"},
+		{[]string{"node", "power", "off"}, "power off"},
 	} {
-		powerStep(t, s, step.want, step.args...)
+		powerStep(t, s, "caddy-3", step.want, step.args...)
 	}
 	if shown := s.field("caddy-3", "power_state"); shown != "power off" {
 		t.Errorf("power_state is shown as %q", shown)
@@ -59,24 +59,35 @@ func tourPower(t *testing.T, s *site) {
 }
 
 // powerStep runs a power command and waits for its end.
-func powerStep(t *testing.T, s *site, want string, args ...string) {
+func powerStep(t *testing.T, s *site, ident, want string, args ...string) {
 	t.Helper()
-	s.ok(args...)
-	n := s.awaitNode("caddy-3", want, func(n node) bool { return text(n.Power) == want })
+	s.ok(append(args, ident)...)
+	n := s.awaitNode(ident, want, func(n node) bool { return text(n.Power) == want })
 	if n.LastError != nil {
 		t.Errorf("%q leaves last_error %q", args, *n.LastError)
 	}
 }
 
-// tourSoftPower asks the running system to halt, which it does at once.
+// tourSoftPower asks a running system to halt, which it does at once.
 func tourSoftPower(t *testing.T, s *site) {
-	begin := time.Now()
-	powerStep(t, s, "power on", "node", "reboot", "caddy-3", "--soft")
-	powerStep(t, s, "power off", "node", "power", "off", "caddy-3", "--soft")
-	powerStep(t, s, "power on", "node", "power", "on", "caddy-3")
-	const hard = 60 * time.Second // the time after which power is cut without an answer
-	if took := time.Since(begin); took > hard/2 {
-		t.Errorf("soft power actions on a running system took %s: it was not asked, or not heard", took)
+	console := tourTCPConsole(t, s)
+	for _, step := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"node", "reboot", "--soft"}, "power on"},
+		{[]string{"node", "power", "off", "--soft"}, "power off"},
+	} {
+		talk(t, console, "uname -a\n", "Linux") // it can be asked only once it runs
+		begin := time.Now()
+		powerStep(t, s, "caddy-4", step.want, step.args...)
+		const hard = 60 * time.Second // the time after which power is cut without an answer
+		if took := time.Since(begin); took > hard/2 {
+			t.Errorf("%q of a running system took %s: it was not asked, or not heard", step.args, took)
+		}
+	}
+	if r := s.own("undeploy", "caddy-4"); r.code != 0 {
+		t.Errorf("our own client: %v", r)
 	}
 }
 
