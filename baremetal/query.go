@@ -42,6 +42,7 @@ type PortQuery struct {
 	DescriptionContains *string
 	Shards              []string
 	ConductorGroups     []string // of the node
+	Project             *string  // owner or lessee of the node
 }
 
 // HistoryQuery selects a node's history.

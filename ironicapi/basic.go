@@ -85,7 +85,7 @@ func (a *BasicAuth) Authenticate(r *http.Request) (Identity, *Denial) {
 	now := a.now()
 	if until, ok := a.good[token]; ok && now.Before(until) {
 		a.mu.Unlock()
-		return Identity{User: name}, nil
+		return Administrator(name), nil
 	}
 	if wait := a.wait(from, now); wait > 0 {
 		a.mu.Unlock()
@@ -131,7 +131,7 @@ func (a *BasicAuth) Authenticate(r *http.Request) (Identity, *Denial) {
 	if string(a.users[name]) == string(hash) { // not changed by a reload meanwhile
 		a.good[token] = a.now().Add(goodFor)
 	}
-	return Identity{User: name}, nil
+	return Administrator(name), nil
 }
 
 // token stands for a name and password in memory, without being of use elsewhere.

@@ -32,6 +32,7 @@ type call struct {
 	who    Identity
 	base   string // of links, JSON-escaped
 	node   string // uuid of the node in question, for the log
+	vetted string // uuid of the node of the path on which the caller's right was checked
 	buf    []byte // the reply
 	status int    // 0 = nothing was answered yet
 }
@@ -138,6 +139,10 @@ func (c *call) serve(ep *endpoint) {
 		return
 	}
 	if err := c.checkQuery(); err != nil {
+		c.fail(err)
+		return
+	}
+	if err := c.authorize(); err != nil {
 		c.fail(err)
 		return
 	}

@@ -46,6 +46,7 @@ type encoding struct {
 	base  string // of links, JSON-escaped
 	minor int
 	host  func(*baremetal.Node) string
+	may   func(rule, target) bool // what the caller may do
 }
 
 // table is the fields of a resource.

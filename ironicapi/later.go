@@ -107,7 +107,7 @@ func listChildren(c *call) error {
 	}
 	c.buf = append(c.buf, `{"children":[`...)
 	first := true
-	err = c.api.Store.Nodes(c.r.Context(), baremetal.NodeQuery{ParentNode: &n.UUID}, func(child *node) error {
+	err = c.api.Store.Nodes(c.r.Context(), baremetal.NodeQuery{ParentNode: &n.UUID, Project: c.onlyProject()}, func(child *node) error {
 		if !first {
 			c.buf = append(c.buf, ',')
 		}

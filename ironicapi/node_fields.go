@@ -104,7 +104,30 @@ func nodeFields() []field[node] {
 			return appendLinks(b, e.base, "nodes/", n.UUID, rest)
 		}))
 	}
-	return append(f, links("nodes", func(n *node) string { return n.UUID }))
+	f = append(f, links("nodes", func(n *node) string { return n.UUID }))
+	for i := range f {
+		switch f[i].name {
+		case "last_error", "reservation", "driver_info", "driver_internal_info":
+			f[i].enc = redacted(&f[i])
+		}
+	}
+	return f
+}
+
+// redacted encodes a field about the infrastructure, which those to whom a node
+// is only lent do not see.
+func redacted(f *field[node]) func([]byte, *encoding, *node) []byte {
+	plain := f.enc
+	text := string(appendString(nil, "** Redacted - requires baremetal:node:get:"+f.name+" permission. **"))
+	if f.typ == typeObject {
+		text = `{"content":` + text + `}`
+	}
+	return func(b []byte, e *encoding, n *node) []byte {
+		if !e.may(ownerReader, targetOf(n)) {
+			return append(b, text...)
+		}
+		return plain(b, e, n)
+	}
 }
 
 // shownState is the provision state as a version knows it.

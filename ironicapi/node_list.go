@@ -47,6 +47,9 @@ func (c *call) nodeList(detailed bool, chassis *string) error {
 	if chassis != nil {
 		q.ChassisUUID = chassis
 	}
+	if err := c.narrow(&q); err != nil {
+		return err
+	}
 	view, err := nodeTable.view(c, detailed)
 	if err != nil {
 		return err
@@ -120,7 +123,7 @@ func (c *call) nodeQuery() (q baremetal.NodeQuery, err error) {
 		}
 	}
 	if q.ParentNode != nil {
-		parent, err := c.api.Store.Node(c.r.Context(), *q.ParentNode)
+		parent, err := c.visibleNode(*q.ParentNode)
 		if err != nil {
 			return q, err
 		}
@@ -129,4 +132,18 @@ func (c *call) nodeQuery() (q baremetal.NodeQuery, err error) {
 	include, err := c.boolArg("include_children")
 	q.IncludeChildren = include != nil && *include
 	return q, err
+}
+
+// narrow keeps a list to the nodes of the caller's project, unless the caller
+// may see all.
+func (c *call) narrow(q *baremetal.NodeQuery) error {
+	project := c.onlyProject()
+	if project == nil {
+		return nil
+	}
+	if q.Project != nil && *q.Project != *project {
+		return denied("node:list_all")
+	}
+	q.Project = project
+	return c.checkMarker(q.Marker)
 }

@@ -32,6 +32,9 @@ func patchNode(c *call) error {
 	for _, f := range fields {
 		touched[f.name] = true
 	}
+	if err := c.checkFields(&n, fields, ops); err != nil {
+		return err
+	}
 	if reset != nil && *reset && !touched["driver"] {
 		return invalid("The reset_interfaces parameter can only be used when changing the node's driver.")
 	}
@@ -39,6 +42,9 @@ func patchNode(c *call) error {
 		return err
 	}
 	n, err = c.api.Conductor.UpdateNode(c.r.Context(), c.caller(), n.UUID, func(n *node) error {
+		if err := c.checkFields(n, fields, ops); err != nil { // it may have changed hands
+			return err
+		}
 		if err := c.mayPatch(n, ops); err != nil {
 			return err
 		}

@@ -185,7 +185,17 @@ func validateNamed(c *call) error {
 		return missing("node")
 	}
 	c.vars["node"] = ident
-	return validateNode(c)
+	n, err := c.readNode()
+	if err != nil {
+		return err
+	}
+	if !c.may(nodeReader, targetOf(&n)) {
+		return nodeNotFound(c.plainName(ident))
+	}
+	if err := c.check("node:validate", ownerMemberLesseeAdmin, targetOf(&n)); err != nil {
+		return err
+	}
+	return c.validate(n.UUID)
 }
 
 func (c *call) validate(uuid string) error {

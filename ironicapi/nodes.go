@@ -35,19 +35,29 @@ func (c *call) readNode() (node, error) {
 		return node{}, err
 	}
 	n, err := c.api.Store.Node(c.r.Context(), ident)
-	if baremetal.IsKind(err, baremetal.NotFound) && c.minor < 91 {
-		if bare, ok := strings.CutSuffix(ident, ".json"); ok && bare != "" {
-			n, err = c.api.Store.Node(c.r.Context(), bare)
-		}
+	if bare := c.plainName(ident); bare != ident && baremetal.IsKind(err, baremetal.NotFound) {
+		n, err = c.api.Store.Node(c.r.Context(), bare)
 	}
-	if err == nil {
-		c.node = n.UUID
+	if err != nil {
+		return n, err
 	}
-	return n, err
+	if c.vetted != "" && c.vetted != n.UUID { // the name changed hands since the caller's right was checked
+		return node{}, nodeNotFound(ident)
+	}
+	c.node = n.UUID
+	return n, nil
+}
+
+// plainName is a node's name without the suffix ".json" that it may have before 1.91.
+func (c *call) plainName(ident string) string {
+	if bare, ok := strings.CutSuffix(ident, ".json"); ok && bare != "" && c.minor < 91 {
+		return bare
+	}
+	return ident
 }
 
 func (c *call) encoding() *encoding {
-	return &encoding{base: c.linkBase(), minor: c.minor, host: c.api.Conductor.HostFor}
+	return &encoding{base: c.linkBase(), minor: c.minor, host: c.api.Conductor.HostFor, may: c.may}
 }
 
 // replyNode answers with the whole node.
@@ -91,6 +101,9 @@ func createNode(c *call) error {
 	if n.RetiredReason != "" && !n.Retired {
 		return invalid("Cannot set retired_reason when retired is not set")
 	}
+	if err := c.checkNewNode(&n, body); err != nil {
+		return err
+	}
 	if err := c.checkReferences(n.ChassisUUID, n.ParentNode); err != nil {
 		return err
 	}
@@ -109,7 +122,7 @@ func (c *call) checkReferences(chassis, parent string) error {
 		}
 	}
 	if parent != "" {
-		if _, err := c.api.Store.Node(c.r.Context(), parent); err != nil {
+		if _, err := c.visibleNode(parent); err != nil {
 			return asInvalid(err)
 		}
 	}

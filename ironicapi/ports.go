@@ -52,6 +52,10 @@ func (c *call) portList(detailed bool, nodeUUID *string) error {
 	if err != nil {
 		return err
 	}
+	q.Project = c.onlyProject()
+	if err := c.checkPortMarker(q.Marker); err != nil {
+		return err
+	}
 	var ports []port
 	if !none {
 		if ports, err = c.api.Store.Ports(c.r.Context(), q); err != nil {
@@ -89,7 +93,7 @@ func (c *call) portFilter(q *baremetal.PortQuery) (none bool, err error) {
 		case !baremetal.ValidName(ident):
 			return false, invalid("Expected UUID or name for node: %s.", show(ident))
 		}
-		n, err := c.api.Store.Node(c.r.Context(), ident)
+		n, err := c.visibleNode(ident)
 		if err != nil {
 			return false, err
 		}
@@ -167,7 +171,7 @@ func createPort(c *call) error {
 		if !ok {
 			return invalid("Schema error for port: %s", wrongType(v, "string"))
 		}
-		n, err := c.api.Store.Node(c.r.Context(), ident)
+		n, err := c.visibleNode(ident)
 		if err != nil {
 			return asInvalid(err)
 		}
@@ -181,8 +185,12 @@ func createPort(c *call) error {
 	if err := checkPort(&p); err != nil {
 		return err
 	}
-	if _, err := c.api.Store.Node(c.r.Context(), p.NodeUUID); err != nil {
+	n, err := c.visibleNode(p.NodeUUID)
+	if err != nil {
 		return asInvalid(err)
+	}
+	if err := c.check("port:create", portAdmin, targetOf(&n)); err != nil {
+		return err
 	}
 	c.node = p.NodeUUID
 	if err := c.api.Conductor.CreatePort(c.r.Context(), c.caller(), &p); err != nil {
@@ -218,8 +226,12 @@ func patchPort(c *call) error {
 			continue
 		}
 		if s, ok := op.value.(string); ok && (op.op == "add" || op.op == "replace") && baremetal.IsUUID(s) {
-			if _, err := c.api.Store.Node(c.r.Context(), s); err != nil {
+			n, err := c.visibleNode(s)
+			if err != nil {
 				return asInvalid(err)
+			}
+			if err := c.check("port:create", portAdmin, targetOf(&n)); err != nil {
+				return err
 			}
 		} else if op.op == "move" || op.op == "copy" {
 			return invalid("Couldn't apply patch '[%s]'. Reason: /node_uuid can only be set to a value", op.text)
@@ -227,6 +239,9 @@ func patchPort(c *call) error {
 	}
 	p, err := c.api.Conductor.UpdatePort(c.r.Context(), c.caller(), id, func(p *port, n *node) error {
 		before := *p
+		if err := c.check("port:update", ownerAdmin, targetOf(n)); err != nil { // it may have changed hands
+			return err
+		}
 		if err := portTable.patch(p, ops, c.minor); err != nil {
 			return err
 		}
@@ -286,4 +301,20 @@ func deletePort(c *call) error {
 		return err
 	}
 	return c.empty(http.StatusNoContent, "")
+}
+
+// checkPortMarker is checkMarker for a list of ports.
+func (c *call) checkPortMarker(uuid string) error {
+	if uuid == "" || c.onlyProject() == nil {
+		return nil
+	}
+	p, err := c.api.Store.Port(c.r.Context(), uuid)
+	if err != nil {
+		return err
+	}
+	t, err := c.targetOfNode(p.NodeUUID)
+	if err == nil && !c.may(nodeReader, t) {
+		err = baremetal.Errorf(baremetal.NotFound, "Port %s could not be found.", uuid)
+	}
+	return err
 }

@@ -44,8 +44,7 @@ func (s *Store) nodeSelection(ctx context.Context, q baremetal.NodeQuery) (*sele
 		sel.and("driver = %s", *q.Driver)
 	}
 	if q.Project != nil {
-		project := sel.arg(*q.Project)
-		sel.and("((owner = " + project + " AND owner <> '') OR (lessee = " + project + " AND lessee <> ''))")
+		sel.and(sel.ofProject(*q.Project))
 	}
 	if q.Associated != nil {
 		sel.and("instance_uuid " + isSet(*q.Associated))

@@ -28,7 +28,7 @@ func port(t testing.TB, s *store.Store, node, address string) baremetal.Port {
 func TestPorts(t *testing.T) {
 	onEach(t, func(t *testing.T, s *store.Store) {
 		sharded := newNode("a")
-		sharded.Shard = "s"
+		sharded.Shard, sharded.Owner = "s", "p"
 		a, b := create(t, s, sharded), create(t, s, newNode("b"))
 		one, two := port(t, s, a.UUID, "02:00:00:00:00:01"), port(t, s, b.UUID, "02:00:00:00:00:02")
 		for _, ident := range []string{one.UUID, one.Name} {
@@ -57,7 +57,7 @@ func TestPorts(t *testing.T) {
 			}
 			return uuids
 		}
-		text := "d"
+		text, project, none := "d", "p", ""
 		for name, test := range map[string]struct {
 			q    baremetal.PortQuery
 			want []string
@@ -66,6 +66,8 @@ func TestPorts(t *testing.T) {
 			"node":        {baremetal.PortQuery{NodeUUID: &b.UUID}, []string{two.UUID}},
 			"address":     {baremetal.PortQuery{Address: &one.Address}, []string{one.UUID}},
 			"shard":       {baremetal.PortQuery{Shards: []string{"s"}}, []string{one.UUID}},
+			"project":     {baremetal.PortQuery{Project: &project}, []string{one.UUID}},
+			"no project":  {baremetal.PortQuery{Project: &none}, nil},
 			"description": {baremetal.PortQuery{DescriptionContains: &text}, []string{one.UUID, two.UUID}},
 			"page":        {baremetal.PortQuery{Page: baremetal.Page{Limit: 1, Marker: one.UUID}}, []string{two.UUID}},
 			"sorted":      {baremetal.PortQuery{Page: baremetal.Page{SortBy: "address", Desc: true}}, []string{two.UUID, one.UUID}},

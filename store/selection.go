@@ -62,6 +62,12 @@ func (s *selection) in(column string, values []string) string {
 	return column + " IN (" + strings.Join(holders, ", ") + ")"
 }
 
+// ofProject selects the nodes that a project owns or was lent; "" owns nothing.
+func (s *selection) ofProject(project string) string {
+	p := s.arg(project)
+	return "((owner = " + p + " AND owner <> '') OR (lessee = " + p + " AND lessee <> ''))"
+}
+
 // contains looks for text within a column, letter by letter.
 func (s *selection) contains(column string, want *string) {
 	if want != nil {

@@ -147,7 +147,7 @@ func matches(n *baremetal.Node, q *baremetal.NodeQuery) bool {
 		(q.ProvisionState == nil || *q.ProvisionState == n.ProvisionState) && is(q.Driver, n.Driver) &&
 		is(q.ResourceClass, n.ResourceClass) && is(q.Fault, n.Fault) && is(q.ConductorGroup, n.ConductorGroup) &&
 		is(q.ConductorHost, Host) && is(q.Owner, n.Owner) && is(q.Lessee, n.Lessee) &&
-		(q.Project == nil || *q.Project == n.Owner || *q.Project == n.Lessee) &&
+		(q.Project == nil || *q.Project != "" && (*q.Project == n.Owner || *q.Project == n.Lessee)) &&
 		(q.DescriptionContains == nil || strings.Contains(n.Description, *q.DescriptionContains)) &&
 		(q.Shards == nil || slices.Contains(q.Shards, n.Shard)) && yes(q.Sharded, n.Shard != "") &&
 		(q.ParentNode != nil || q.IncludeChildren || n.ParentNode == "") && is(q.ParentNode, n.ParentNode)
@@ -211,13 +211,23 @@ func (b *Backend) port(ident string) (int, error) {
 	return i, nil
 }
 
+// portOf tells whether a port's node belongs to a project; nil is any.
+func (b *Backend) portOf(p *baremetal.Port, project *string) bool {
+	if project == nil {
+		return true
+	}
+	n, err := b.find(p.NodeUUID)
+	return err == nil && *project != "" && (n.Owner == *project || n.Lessee == *project)
+}
+
 // Ports implements ironicapi.Store.
 func (b *Backend) Ports(_ context.Context, q baremetal.PortQuery) ([]baremetal.Port, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var found []*baremetal.Port
 	for _, p := range b.ports {
-		if (q.NodeUUID == nil || *q.NodeUUID == p.NodeUUID) && (q.Address == nil || *q.Address == p.Address) {
+		if (q.NodeUUID == nil || *q.NodeUUID == p.NodeUUID) && (q.Address == nil || *q.Address == p.Address) &&
+			b.portOf(p, q.Project) {
 			found = append(found, p)
 		}
 	}
