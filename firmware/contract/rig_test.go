@@ -129,47 +129,21 @@ func (r *rig) sync() {
 // send publishes to the unit, and waits until it has it if it is connected.
 func (r *rig) send(topic, payload string, retained bool) {
 	r.t.Helper()
-	online, before := false, 0
+	online, before, boot := false, 0, ""
 	if r.unit != nil {
 		a := r.do("status")
-		online, before = a["online"] == "1", a.Int("received")
+		online, before, boot = a["online"] == "1", a.Int("received"), a["boot"]
 	}
 	r.boss.Send(r.t, bus.Root+"/"+topic, payload, retained)
 	for deadline := time.Now().Add(bustest.Patience); online; {
 		a := r.do("settle")
-		if a.Int("received") > before || a["online"] != "1" {
+		if a.Int("received") > before || a["online"] != "1" || a["boot"] != boot {
 			break
 		}
 		if time.Now().After(deadline) {
 			r.t.Fatalf("the unit never got the message to %s", topic)
 		}
 	}
-}
-
-// command sends a command with good fences and returns the code of its ack.
-func (r *rig) command(slot int, id, op string, epoch uint32) bus.Code {
-	r.t.Helper()
-	st := r.do("status")
-	topic := fmt.Sprintf("bpu/%s/slot/%d/", unitID, slot)
-	payload := fmt.Sprintf(`{"id":%q,"op":%q,"epoch":%d,"boot":%s,"exp":%d}`, id, op, epoch, st["boot"], st.Int("up")+60)
-	r.mu.Lock()
-	from := len(r.log)
-	r.mu.Unlock()
-	r.send(topic+"cmd", payload, false)
-	for range 100 {
-		r.advance(50 * time.Millisecond)
-		r.mu.Lock()
-		fresh := r.log[from:]
-		r.mu.Unlock()
-		for _, m := range fresh {
-			ack, err := bus.DecodeAck(m.Payload)
-			if m.Topic == topic+"ack" && err == nil && ack.ID == id {
-				return ack.Code
-			}
-		}
-	}
-	r.t.Fatalf("no ack for %s", payload)
-	return ""
 }
 
 // comeUp does something and lets time pass until the unit has said anew that it is online.

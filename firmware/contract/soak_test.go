@@ -108,10 +108,9 @@ func (s *soak) try() {
 	from := len(s.log)
 	s.mu.Unlock()
 	topic := fmt.Sprintf("bpu/%s/slot/%d/", unitID, slot)
-	s.boss.Send(s.t, bus.Root+"/"+topic+"cmd",
-		fmt.Sprintf(`{"id":%q,"op":%q,"epoch":1,"boot":%s,"exp":%d}`, id, op, st["boot"], st.Int("up")+30), false)
-	for range 10 {
-		s.advance(10 * time.Millisecond)
+	s.send(topic+"cmd", fmt.Sprintf(`{"id":%q,"op":%q,"epoch":1,"boot":%s,"exp":%d}`, id, op, st["boot"], st.Int("up")+30), false)
+	for range 20 {
+		s.advance(20 * time.Millisecond)
 		s.mu.Lock()
 		fresh := s.log[from:]
 		s.mu.Unlock()
