@@ -115,16 +115,6 @@ func BenchmarkList1000(b *testing.B) {
 	benchmarkList(b, 1000, baremetal.NodeQuery{Page: baremetal.Page{Limit: 1000}}, 1000)
 }
 
-func BenchmarkSummary1000(b *testing.B) {
-	onEachBench(b, 1000, func(b *testing.B, s *store.Store, _ []string) {
-		for range b.N {
-			if err := s.NodesSummary(b.Context(), baremetal.NodeQuery{}, func(*baremetal.Node) error { return nil }); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}
-
 func BenchmarkCreate(b *testing.B) {
 	onEachBench(b, 0, func(b *testing.B, s *store.Store, _ []string) {
 		for i := range b.N {
@@ -202,7 +192,7 @@ func BenchmarkTenThousandNodes(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			for range b.N {
-				if err := s.NodesSummary(b.Context(), q, func(*baremetal.Node) error { return nil }); err != nil {
+				if err := s.Nodes(b.Context(), q, func(*baremetal.Node) error { return nil }); err != nil {
 					b.Fatal(err)
 				}
 			}

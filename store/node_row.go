@@ -64,6 +64,9 @@ type nodeRow struct {
 	values [nodeColumnCount]any
 	dest   [nodeColumnCount]any
 	at     int
+
+	interfacesText string // of the row before, most often the same
+	interfaces     map[string]string
 }
 
 func newNodeRow() *nodeRow {
@@ -95,7 +98,7 @@ func (r *nodeRow) node(n *baremetal.Node) error {
 		BootMode: r.text(), SecureBoot: r.maybe(),
 		InspectionStartedAt: r.time(), InspectionFinishedAt: r.time(), CreatedAt: r.time(), UpdatedAt: r.time(),
 		Description: r.text(), MaintenanceReason: r.text(), ProtectedReason: r.text(), RetiredReason: r.text(), LastError: r.text(),
-		Interfaces: interfacesOf(r.text()),
+		Interfaces: r.interfaceMap(),
 		DriverInfo: r.object(), DriverInternalInfo: r.object(), Properties: r.object(), Extra: r.object(), InstanceInfo: r.object(),
 		NetworkData: r.object(), RAIDConfig: r.object(), TargetRAIDConfig: r.object(),
 		CleanStep: r.object(), DeployStep: r.object(), ServiceStep: r.object(), Traits: baremetal.Strings(r.text()),
@@ -139,6 +142,13 @@ func (r *nodeRow) int() int64 {
 func (r *nodeRow) flag() bool               { return r.int() != 0 }
 func (r *nodeRow) time() time.Time          { return fromMicros(r.int()) }
 func (r *nodeRow) object() baremetal.Object { return baremetal.Object(r.text()) }
+
+func (r *nodeRow) interfaceMap() map[string]string {
+	if text := r.text(); r.interfaces == nil || text != r.interfacesText {
+		r.interfacesText, r.interfaces = text, interfacesOf(text)
+	}
+	return r.interfaces
+}
 
 func (r *nodeRow) maybe() *bool {
 	i, ok := r.next().(int64)

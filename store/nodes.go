@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -41,8 +40,22 @@ func noNode(ident string) error {
 
 // Node returns the node with that uuid or name.
 func (s *Store) Node(ctx context.Context, ident string) (baremetal.Node, error) {
+	var id, version any // the driver's own type: nothing is converted
+	found, err := queryRow(ctx, s.read, []any{&id, &version}, selectVersion+byIdent(ident), ident)
+	if err != nil {
+		return baremetal.Node{}, s.fault(err)
+	}
+	if !found {
+		return baremetal.Node{}, noNode(ident)
+	}
+	if n := s.nodes.get(versionOf(id, version)); n != nil {
+		return *n, nil
+	}
 	n, err := oneNode(ctx, s.read, ident, selectNode+byIdent(ident), ident)
-	return n, s.fault(err)
+	if err != nil {
+		return n, s.fault(err)
+	}
+	return *s.nodes.put(n), nil
 }
 
 func oneNode(ctx context.Context, q querier, ident, query string, args ...any) (n baremetal.Node, err error) {
@@ -273,53 +286,48 @@ func (s *Store) DeleteNode(ctx context.Context, ident string, check func(*bareme
 	})
 }
 
-// Nodes calls each for every node of the query, in order, while the list is
-// being read: the node is only valid during the call, and each must not call
-// the store. Limit 0 is no limit. An error of each ends the list and is
-// returned as it is.
+// Nodes calls each for every node of the query, in order: the node is only
+// valid during the call, and each must not call the store. Limit 0 is no limit.
+// An error of each ends the list and is returned as it is.
 func (s *Store) Nodes(ctx context.Context, q baremetal.NodeQuery, each func(*baremetal.Node) error) error {
-	row := newNodeRow()
-	return s.eachNode(ctx, selectNode, q, row.scan, each)
-}
-
-const selectSummary = "SELECT id, uuid, name, instance_uuid, power_state, provision_state, maintenance, version FROM nodes"
-
-// NodesSummary is Nodes for a list that shows little: only ID, UUID, Name,
-// InstanceUUID, PowerState, ProvisionState, Maintenance and Work.Version are
-// set. It costs a fifth of Nodes.
-func (s *Store) NodesSummary(ctx context.Context, q baremetal.NodeQuery, each func(*baremetal.Node) error) error {
-	return s.eachNode(ctx, selectSummary, q, scanSummary(), each)
-}
-
-// scanSummary reads the columns of selectSummary; the rest of n stays as it is.
-func scanSummary() func(rows *sql.Rows, n *baremetal.Node) error {
-	var maintenance, version any
-	var id any
-	return func(rows *sql.Rows, n *baremetal.Node) error {
-		err := rows.Scan(&id, &n.UUID, &n.Name, &n.InstanceUUID, (*string)(&n.PowerState), (*string)(&n.ProvisionState), &maintenance, &version)
-		n.ID, _ = id.(int64)
-		n.Work.Version, _ = version.(int64)
-		n.Maintenance = maintenance != int64(0)
-		return err
-	}
-}
-
-func (s *Store) eachNode(ctx context.Context, columns string, q baremetal.NodeQuery, scan func(*sql.Rows, *baremetal.Node) error,
-	each func(*baremetal.Node) error) (err error) {
 	sel, err := s.nodeSelection(ctx, q)
 	if err != nil {
 		return err
 	}
-	rows, err := s.read.query(ctx, columns+sel.text(), sel.args...)
+	list, err := s.versions(ctx, sel)
+	if err != nil || len(list) == 0 {
+		return s.fault(err)
+	}
+	nodes, err := s.remembered(ctx, list)
+	if err != nil {
+		return s.fault(err)
+	}
+	if nodes == nil {
+		return s.readNodes(ctx, sel, each)
+	}
+	for _, kept := range nodes {
+		n := *kept
+		if err := each(&n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readNodes is Nodes from the database alone.
+func (s *Store) readNodes(ctx context.Context, sel *selection, each func(*baremetal.Node) error) (err error) {
+	rows, err := s.read.query(ctx, selectNode+sel.text(), sel.args...)
 	if err != nil {
 		return s.fault(err)
 	}
 	defer closeRows(rows, &err)
+	row := newNodeRow()
 	var n baremetal.Node
 	for rows.Next() {
-		if err := scan(rows, &n); err != nil {
+		if err := row.scan(rows, &n); err != nil {
 			return s.fault(err)
 		}
+		s.nodes.put(n)
 		if err := each(&n); err != nil {
 			return err
 		}

@@ -19,15 +19,15 @@ import (
 
 func uuids(t testing.TB, s *store.Store, q baremetal.NodeQuery) []string {
 	t.Helper()
-	var got, summary []string
+	var got, again []string
 	if err := s.Nodes(t.Context(), q, func(n *baremetal.Node) error { got = append(got, n.UUID); return nil }); err != nil {
 		t.Fatalf("listing: %v", err)
 	}
-	if err := s.NodesSummary(t.Context(), q, func(n *baremetal.Node) error { summary = append(summary, n.UUID); return nil }); err != nil {
-		t.Fatalf("listing summaries: %v", err)
+	if err := s.Nodes(t.Context(), q, func(n *baremetal.Node) error { again = append(again, n.UUID); return nil }); err != nil {
+		t.Fatalf("listing from memory: %v", err)
 	}
-	if !slices.Equal(got, summary) {
-		t.Fatalf("nodes %v, summaries %v", got, summary)
+	if !slices.Equal(got, again) {
+		t.Fatalf("nodes %v, and from memory %v", got, again)
 	}
 	return got
 }

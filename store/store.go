@@ -21,6 +21,7 @@ type Store struct {
 	wakes  *wakes
 	seen   *observations
 	beats  *heartbeats
+	nodes  *nodeCache
 }
 
 // querier runs SQL on a connection, a pool or a transaction.
@@ -54,7 +55,7 @@ type tx struct {
 // store. Errors are for people: they say what to do.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
-	s := &Store{cfg: cfg, log: cfg.Logger, seen: newObservations(), beats: newHeartbeats()}
+	s := &Store{cfg: cfg, log: cfg.Logger, seen: newObservations(), beats: newHeartbeats(), nodes: newNodeCache()}
 	s.wakes = newWakes()
 	var err error
 	switch {
