@@ -76,6 +76,9 @@ func appendMasked(b []byte, o baremetal.Object) []byte {
 	if !mayHoldSecret(text) {
 		return append(b, text...)
 	}
+	if out, ok := appendMaskedText(b, text); ok {
+		return out
+	}
 	m := o.Map()
 	mask(m)
 	out, err := appendValue(b, m)
