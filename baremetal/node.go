@@ -118,6 +118,11 @@ type Intent struct {
 	Manual bool `json:"manual,omitempty"`
 	// Steps are the steps the caller gave.
 	Steps []Step `json:"steps,omitempty"`
+	// DisableRamdisk refuses steps that need a helper system on the machine.
+	DisableRamdisk bool `json:"disable_ramdisk,omitempty"`
+	// AbortAfter ends the list of steps once the running step, which must not
+	// be interrupted, is done.
+	AbortAfter bool `json:"abort_after,omitempty"`
 	// RequestID is the request that asked, for the logs.
 	RequestID string `json:"request_id,omitempty"`
 	// User is who asked, for the history.

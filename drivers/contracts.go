@@ -32,6 +32,12 @@ type SoftPower interface {
 	SupportsSoftPower(t *Task) bool
 }
 
+// PolledPower is implemented by a Power whose device does not report by itself:
+// the conductor reads it now and then.
+type PolledPower interface {
+	Polled(n *baremetal.Node) bool
+}
+
 // Keyed is implemented by a Power whose device reports by itself.
 type Keyed interface {
 	// HardwareKey is the name under which the device's observations of this
@@ -56,6 +62,52 @@ type Management interface {
 // NMI is implemented by a Management that can interrupt the machine.
 type NMI interface {
 	InjectNMI(ctx context.Context, t *Task) error
+}
+
+// BootModes is implemented by a Management that can set how a machine's
+// firmware boots.
+type BootModes interface {
+	// SupportedBootModes are uefi, bios or both.
+	SupportedBootModes(ctx context.Context, t *Task) ([]string, error)
+	SetBootMode(ctx context.Context, t *Task, mode string) error
+}
+
+// SecureBoot is implemented by a Management that can switch secure boot.
+type SecureBoot interface {
+	SetSecureBoot(ctx context.Context, t *Task, on bool) error
+}
+
+// VirtualMedia is implemented by a Management that can show images to a machine
+// as drives.
+type VirtualMedia interface {
+	AttachMedium(ctx context.Context, t *Task, m baremetal.VirtualMedium) error
+	// DetachMedia takes the drives of these types away; one that is not there is no error.
+	DetachMedia(ctx context.Context, t *Task, deviceTypes []string) error
+}
+
+// Health is implemented by a Management that knows how a machine fares: OK,
+// Warning or Critical, "" if it is not known.
+type Health interface {
+	Health(ctx context.Context, t *Task) (string, error)
+}
+
+// RAID configures logical disks, by the steps of its Stepper.
+type RAID interface {
+	Validator
+	// LogicalDiskProperties describes the keys of a logical disk.
+	LogicalDiskProperties() map[string]string
+	// ValidateRAID checks a wanted configuration; the error is of kind Invalid.
+	ValidateRAID(ctx context.Context, t *Task, config baremetal.Object) error
+}
+
+// BIOS reads a machine's firmware settings; none known is an empty list.
+type BIOS interface {
+	BIOSSettings(ctx context.Context, t *Task) ([]baremetal.BIOSSetting, error)
+}
+
+// Firmware reads the versions of a machine's firmware; none known is an empty list.
+type Firmware interface {
+	FirmwareComponents(ctx context.Context, t *Task) ([]baremetal.FirmwareComponent, error)
 }
 
 // Indicator is a light of a component ("led@chassis" has Name led, Component chassis).
@@ -97,9 +149,35 @@ type Deploy interface {
 
 // The conductor's own steps of interface "power", which every driver may list.
 const (
-	PowerOffStep = "power_off"
-	PowerOnStep  = "power_on"
-	RebootStep   = "reboot"
+	PowerOffStep = baremetal.StepPowerOff
+	PowerOnStep  = baremetal.StepPowerOn
+	RebootStep   = baremetal.StepReboot
+)
+
+// ConfigDriver is implemented by a Deploy that hands instance_info.configdrive
+// to the machine. With any other a config drive is refused.
+type ConfigDriver interface {
+	TakesConfigDrive() bool
+}
+
+// AgentUser is implemented by an interface whose work is done by an agent on
+// the machine that looks its node up and sends heartbeats. For nodes without
+// one, lookup finds nothing.
+type AgentUser interface {
+	ExpectsAgent(n *baremetal.Node) bool
+}
+
+// What the conductor writes into the journal of a step that waits with
+// Callback when the agent reports.
+const (
+	// HeartbeatKey is set, to the time, by each heartbeat.
+	HeartbeatKey = "heartbeat"
+	// AgentStatusKey is the agent_status of a heartbeat (start, end, error), and
+	// AgentMessageKey its text.
+	AgentStatusKey  = "agent_status"
+	AgentMessageKey = "agent_status_message"
+	// FindingsKey is set once the findings of an inspection are kept.
+	FindingsKey = "findings"
 )
 
 // RootHolder is implemented by a Deploy whose machine lives on what TearDown
@@ -141,6 +219,12 @@ type Rescue interface {
 	Unrescue(ctx context.Context, t *Task) (Result, error)
 }
 
+// RescueAborter is implemented by a Rescue that must tidy up when the wait for
+// the helper system is given up.
+type RescueAborter interface {
+	AbortRescue(ctx context.Context, t *Task) error
+}
+
 // VendorMethod describes a method outside the API's vocabulary.
 type VendorMethod struct {
 	HTTPMethods   []string `json:"http_methods"`
@@ -155,6 +239,13 @@ type Vendor interface {
 	VendorMethods(t *Task) map[string]VendorMethod
 	// VendorCall runs a method under a claim; the value is encoded as JSON.
 	VendorCall(ctx context.Context, t *Task, method string, httpMethod string, args map[string]any) (any, error)
+}
+
+// DriverVendor is implemented by a Vendor that also has methods of the hardware
+// type itself, without a node.
+type DriverVendor interface {
+	DriverMethods() map[string]VendorMethod
+	DriverCall(ctx context.Context, method string, httpMethod string, args map[string]any) (any, error)
 }
 
 // Unsupported stands for an interface that a machine does not have (no-console,

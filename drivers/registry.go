@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sort"
+	"strings"
 
 	"caddyshack/baremetal"
 )
@@ -71,6 +72,11 @@ func (r *Registry) Interface(n *baremetal.Node, kind string) (any, error) {
 		return nil, err
 	}
 	name := n.Interfaces[kind]
+	if key := kind + "_interface"; strings.Contains(string(n.InstanceInfo), key) { // an override for this instance
+		if own := n.InstanceInfo.Str(key); own != "" {
+			name = own
+		}
+	}
 	impl := h.Interfaces[kind][name]
 	if impl == nil {
 		return nil, baremetal.Errorf(baremetal.Invalid,

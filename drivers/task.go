@@ -38,7 +38,14 @@ type Journal interface {
 
 // Result says how a step or a piece of work ended that did not fail: done if
 // Wait is nil, otherwise to be called again.
-type Result struct{ Wait *Wait }
+type Result struct {
+	Wait *Wait
+	// Change, if not nil, is applied to the node's row in the write that records
+	// the end. It may run more than once, and must not touch states or Work.
+	Change func(n *baremetal.Node)
+	// Documents are kept beside the row before the end is recorded.
+	Documents map[baremetal.DocumentKind]baremetal.Object
+}
 
 // Done is the Result of finished work.
 func Done() Result { return Result{} }

@@ -9,7 +9,15 @@ import (
 )
 
 // Vendor has the methods of Ironic's fake vendor interface.
-type Vendor struct{ drivers.NoOp }
+type Vendor struct{ runner }
+
+// Validate accepts every node.
+func (Vendor) Validate(context.Context, *drivers.Task) error { return nil }
+
+// Steps lists the interface's.
+func (Vendor) Steps(_ context.Context, t *drivers.Task, kind baremetal.StepKind) ([]baremetal.Step, error) {
+	return listSteps("vendor", t, kind), nil
+}
 
 // VendorMethods lists them.
 func (Vendor) VendorMethods(*drivers.Task) map[string]drivers.VendorMethod {
@@ -23,7 +31,10 @@ func (Vendor) VendorMethods(*drivers.Task) map[string]drivers.VendorMethod {
 }
 
 // VendorCall tells whether the argument bar has the value the method tests for.
-func (Vendor) VendorCall(_ context.Context, _ *drivers.Task, method, _ string, args map[string]any) (any, error) {
+func (Vendor) VendorCall(ctx context.Context, t *drivers.Task, method, _ string, args map[string]any) (any, error) {
+	if err := pause(ctx, &t.Node, "vendor"); err != nil {
+		return nil, err
+	}
 	bar, ok := args["bar"]
 	if !ok {
 		return nil, baremetal.Errorf(baremetal.Invalid, "Parameter 'bar' not passed to method '%s'.", method)
