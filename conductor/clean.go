@@ -3,6 +3,7 @@ package conductor
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"caddyshack/baremetal"
 	"caddyshack/drivers"
@@ -30,14 +31,14 @@ func (w *work) planClean(ctx context.Context, t *drivers.Task) ([]baremetal.Step
 	if !intent.Manual && !w.automatedClean() {
 		return nil, nil
 	}
-	steps, err := w.driverSteps(ctx, t, baremetal.CleanStep)
+	steps, err := w.c.driverSteps(ctx, t, baremetal.CleanStep)
 	if err != nil {
 		return nil, err
 	}
 	if !intent.Manual {
 		return bySchedule(steps), nil
 	}
-	return givenSteps(steps, intent.Steps, "clean")
+	return givenSteps(steps, intent, "clean")
 }
 
 func (w *work) automatedClean() bool {
@@ -48,34 +49,61 @@ func (w *work) automatedClean() bool {
 }
 
 // givenSteps keeps the caller's order and takes what else is known of the steps from the driver.
-func givenSteps(known, given []baremetal.Step, what string) ([]baremetal.Step, error) {
+func givenSteps(known []baremetal.Step, intent baremetal.Intent, what string) ([]baremetal.Step, error) {
 	var list []baremetal.Step
-	for _, g := range given {
-		i := slices.IndexFunc(known, func(k baremetal.Step) bool { return k.Interface == g.Interface && k.Name == g.Name })
-		_, power := powerSteps[g.Name]
-		switch {
-		case i >= 0:
-			s := known[i]
-			s.Args = g.Args
-			list = append(list, s)
-		case g.Interface == "power" && power:
-			list = append(list, g)
-		default:
-			return nil, baremetal.Errorf(baremetal.Invalid, "Node does not support %s step: %s.%s", what, g.Interface, g.Name)
+	for _, g := range intent.Steps {
+		s, err := findStep(known, g, what)
+		if err != nil {
+			return nil, err
 		}
+		if s.NeedsRamdisk && intent.DisableRamdisk {
+			return nil, baremetal.Errorf(baremetal.Invalid, "The %s step %s.%s needs a ramdisk, and disable_ramdisk is set", what, s.Interface, s.Name)
+		}
+		list = append(list, s)
 	}
 	return list, nil
+}
+
+// findStep joins a step that was asked for with what is known of it.
+func findStep(known []baremetal.Step, g baremetal.Step, what string) (baremetal.Step, error) {
+	if baremetal.CoreStep(g.Name) { // whatever the interface
+		if g.Name == baremetal.StepHold && g.OnChildren {
+			return g, baremetal.Errorf(baremetal.Invalid, "The step hold cannot be executed on child nodes")
+		}
+		g.Abortable = true
+		return g, nil
+	}
+	i := slices.IndexFunc(known, func(k baremetal.Step) bool { return k.Interface == g.Interface && k.Name == g.Name })
+	if i < 0 {
+		if g.OnChildren { // their interfaces know
+			return g, nil
+		}
+		return g, baremetal.Errorf(baremetal.Invalid, "Node does not support %s step: %s.%s", what, g.Interface, g.Name)
+	}
+	s := known[i]
+	s.Args, s.OnChildren, s.Children = g.Args, g.OnChildren, g.Children
+	var missing []string
+	for _, arg := range s.RequiredArgs {
+		if _, ok := g.Args[arg]; !ok {
+			missing = append(missing, arg)
+		}
+	}
+	if missing != nil {
+		return s, baremetal.Errorf(baremetal.Invalid, "Missing the required arguments %s of the %s step %s.%s",
+			strings.Join(missing, ", "), what, g.Interface, g.Name)
+	}
+	return s, nil
 }
 
 // service runs the steps the caller gave on an active node.
 func (w *work) service(ctx context.Context) (bool, error) {
 	s := stepList{kind: baremetal.ServiceStep, failing: "Failed to service"}
 	out, err := w.runSteps(ctx, s, func(ctx context.Context, t *drivers.Task) ([]baremetal.Step, error) {
-		steps, err := w.driverSteps(ctx, t, baremetal.ServiceStep)
+		steps, err := w.c.driverSteps(ctx, t, baremetal.ServiceStep)
 		if err != nil {
 			return nil, err
 		}
-		return givenSteps(steps, w.node.Work.Intent.Steps, "service")
+		return givenSteps(steps, w.node.Work.Intent, "service")
 	})
 	if err != nil || out == stepsGoOn {
 		return true, err

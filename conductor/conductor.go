@@ -43,6 +43,13 @@ type Settings struct {
 	WaitTimeout time.Duration
 	// PowerTimeout bounds a power action, 0 = 2 min.
 	PowerTimeout time.Duration
+	// PowerSync is how often the power of machines that do not report by
+	// themselves is read, 0 = 2 min; PowerRecovery how often those that failed
+	// are asked again, 0 = 5 min (Ironic's defaults).
+	PowerSync, PowerRecovery time.Duration
+	// ForcePowerState imposes the recorded power on a machine that shows another,
+	// instead of recording what it shows.
+	ForcePowerState bool
 }
 
 // Conductor brings nodes to the state asked for. Make one with New, then Run it.
@@ -84,6 +91,8 @@ func New(s Settings) (*Conductor, error) {
 	setDefault(&s.LockWait, 3*time.Second)
 	setDefault(&s.WaitTimeout, 30*time.Minute)
 	setDefault(&s.PowerTimeout, 2*time.Minute)
+	setDefault(&s.PowerSync, 2*time.Minute)
+	setDefault(&s.PowerRecovery, 5*time.Minute)
 	if s.MaxWorkers == 0 {
 		s.MaxWorkers = 1000
 	}
@@ -146,6 +155,7 @@ func (c *Conductor) Run(ctx context.Context) error {
 	g.Go(func() error { return c.renewLoop(gctx) })
 	g.Go(func() error { return c.wakeLoop(gctx) })
 	g.Go(func() error { return c.heartbeatLoop(gctx) })
+	g.Go(func() error { return c.syncLoop(gctx) })
 	err = g.Wait()
 	c.mu.Lock()
 	c.stopping = true

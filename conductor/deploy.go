@@ -2,6 +2,7 @@ package conductor
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"caddyshack/baremetal"
@@ -27,28 +28,38 @@ func (w *work) deploy(ctx context.Context) (bool, error) {
 			if ctx.Err() != nil || baremetal.IsKind(err, baremetal.ClaimLost) {
 				return true, err
 			}
-			return false, w.fail(ctx, "Failed to deploy: "+err.Error(), false)
+			return false, w.fail(ctx, "Failed to deploy: "+err.Error(), "")
 		}
 	}
 	return false, w.reach(ctx, baremetal.EventDone, nil)
 }
 
-// planDeploy merges the driver's steps with those the caller gave: a caller's
-// step replaces the default of the same name, and priority 0 removes it.
+// planDeploy merges the driver's steps with those the caller gave.
 func (w *work) planDeploy(ctx context.Context, t *drivers.Task) ([]baremetal.Step, error) {
-	steps, err := w.driverSteps(ctx, t, baremetal.DeployStep)
+	return w.c.deployPlan(ctx, t, w.node.Work.Intent.Steps)
+}
+
+// deployPlan is the list of a deploy: a caller's step replaces the default of
+// the same name, and priority 0 removes it.
+func (c *Conductor) deployPlan(ctx context.Context, t *drivers.Task, given []baremetal.Step) ([]baremetal.Step, error) {
+	steps, err := c.driverSteps(ctx, t, baremetal.DeployStep)
 	if err != nil {
 		return nil, err
 	}
-	for _, given := range w.node.Work.Intent.Steps {
-		found := false
-		for i := range steps {
-			if steps[i].Interface == given.Interface && steps[i].Name == given.Name {
-				steps[i].Priority, steps[i].Args, found = given.Priority, given.Args, true
-			}
+	for _, g := range given {
+		s, err := findStep(steps, g, "deploy")
+		if err != nil && g.Priority > 0 {
+			return nil, err
 		}
-		if !found {
-			return nil, baremetal.Errorf(baremetal.Invalid, "Node does not support deploy step: %s.%s", given.Interface, given.Name)
+		s.Priority = g.Priority
+		i := slices.IndexFunc(steps, func(k baremetal.Step) bool { return k.Interface == g.Interface && k.Name == g.Name })
+		switch {
+		case i >= 0:
+			steps[i] = s
+		case err != nil:
+			return nil, err
+		default:
+			steps = append(steps, s)
 		}
 	}
 	return bySchedule(steps), nil
@@ -62,7 +73,7 @@ func (w *work) tearDown(ctx context.Context) (bool, error) {
 	}
 	impl, err := drivers.As[drivers.Deploy](w.c.Registry, &w.node, "deploy", "deploy")
 	if err != nil {
-		return false, w.fail(ctx, "Failed to tear down: "+err.Error(), false)
+		return false, w.fail(ctx, "Failed to tear down: "+err.Error(), "")
 	}
 	if holdsRoot(impl) {
 		err = w.powerStep(ctx, t, baremetal.TargetOff)
@@ -75,12 +86,15 @@ func (w *work) tearDown(ctx context.Context) (bool, error) {
 	case err != nil && (ctx.Err() != nil || baremetal.IsKind(err, baremetal.ClaimLost)):
 		return true, err
 	case err != nil:
-		return false, w.fail(ctx, "Failed to tear down: "+err.Error(), false)
+		return false, w.fail(ctx, "Failed to tear down: "+err.Error(), "")
 	case result.Wait != nil:
 		return w.waitHere(ctx, "Failed to tear down", result.Wait)
 	}
 	return true, w.write(ctx, func(n *baremetal.Node, now time.Time) error {
 		n.InstanceInfo, n.InstanceUUID, n.InstanceName, n.AllocationUUID = "", "", "", ""
+		if n.DriverInternalInfo.Has(automaticLesseeKey) {
+			n.Lessee, n.DriverInternalInfo = "", n.DriverInternalInfo.Without(automaticLesseeKey)
+		}
 		n.Work.Journal, n.Work.Steps, n.Work.StepIndex = "", nil, 0
 		n.Work.Intent.Steps, n.Work.Intent.Manual = nil, false
 		clearWait(n)
@@ -88,6 +102,10 @@ func (w *work) tearDown(ctx context.Context) (bool, error) {
 		return nil
 	})
 }
+
+// automaticLesseeKey is the key of driver_internal_info that says that the
+// lessee came with the instance, and goes with it.
+const automaticLesseeKey = "automatic_lessee"
 
 func holdsRoot(impl drivers.Deploy) bool {
 	h, ok := impl.(drivers.RootHolder)
@@ -104,7 +122,7 @@ func (w *work) waitHere(ctx context.Context, failing string, wait *drivers.Wait)
 		return true, err
 	}
 	if d := w.node.Work.WaitDeadline; !d.IsZero() && !now.Before(d) {
-		return false, w.fail(ctx, failing+": "+timeoutError(wait).Error(), false)
+		return false, w.fail(ctx, failing+": "+timeoutError(wait).Error(), "")
 	}
 	out, err := w.waitStep(ctx, stepList{failing: failing}, baremetal.Step{}, wait)
 	return out == stepsGoOn, err

@@ -30,6 +30,14 @@ func (c *Conductor) SetPower(ctx context.Context, who Caller, ident string, r Po
 	if err := impl.Validate(ctx, t); err != nil {
 		return err
 	}
+	if n.DisablePowerOff && r.Target == baremetal.TargetReboot { // which must not cut the power
+		soft, ok := impl.(drivers.SoftPower)
+		if !ok || !soft.SupportsSoftPower(t) {
+			return baremetal.Errorf(baremetal.Conflict,
+				"Rebooting node %s would cut its power, and disable_power_off is set; its driver %s cannot ask the operating system instead.", n.UUID, n.Driver)
+		}
+		r.Target = baremetal.TargetSoftReboot
+	}
 	_, err = c.accept(ctx, ident, func(n *baremetal.Node, _ time.Time) error {
 		if n.ProvisionState == baremetal.Cleaning || n.ProvisionState == baremetal.CleanWait {
 			return baremetal.Errorf(baremetal.Invalid,
@@ -57,7 +65,11 @@ func (w *work) power(ctx context.Context) (bool, error) {
 	target := w.node.Work.Intent.Power
 	timeout := time.Duration(w.node.Work.Intent.PowerTimeout) * time.Second
 	before := w.node.PowerState
-	state, perr := w.switchPower(ctx, t, target, timeout)
+	var state baremetal.PowerState
+	perr := w.family(ctx, target)
+	if perr == nil {
+		state, perr = w.switchPower(ctx, t, target, timeout)
+	}
 	if perr != nil && (ctx.Err() != nil || baremetal.IsKind(perr, baremetal.ClaimLost)) {
 		return true, perr
 	}
@@ -96,6 +108,17 @@ func (w *work) power(ctx context.Context) (bool, error) {
 
 // powerStep switches power within a step and records the state read back.
 func (w *work) powerStep(ctx context.Context, t *drivers.Task, target baremetal.PowerTarget) error {
+	if w.node.DisablePowerOff { // its power is not ours to cut
+		switch target {
+		case baremetal.TargetOff:
+			return nil
+		case baremetal.TargetReboot:
+			target = baremetal.TargetSoftReboot
+		}
+	}
+	if err := w.family(ctx, target); err != nil {
+		return err
+	}
 	state, err := w.switchPower(ctx, t, target, 0)
 	if err != nil {
 		return err

@@ -26,10 +26,8 @@ func (c *Conductor) SetProvision(ctx context.Context, who Caller, ident string, 
 	if err := c.allowed(ctx, &n, event, r.Verb); err != nil {
 		return err
 	}
-	if r.ConfigDrive != "" {
-		return baremetal.Errorf(baremetal.Invalid, "config drives are not supported yet")
-	}
-	if err := c.validateFor(ctx, n, event); err != nil {
+	drive, hash, err := c.prepare(ctx, &n, event, r)
+	if err != nil {
 		return err
 	}
 	var from baremetal.ProvisionState
@@ -41,13 +39,20 @@ func (c *Conductor) SetProvision(ctx context.Context, who Caller, ident string, 
 		next, _ := n.ProvisionState.Next(event)
 		n.LastError = ""
 		n.Work.Intent.RequestID, n.Work.Intent.User = who.RequestID, who.User
-		n.Work.Intent.Steps, n.Work.Intent.Manual = nil, false
+		if event == baremetal.EventAbort && mustFinish(n) {
+			n.Work.Intent.AbortAfter = true
+			showStep(n, kindOf(n.ProvisionState))
+			return nil
+		}
 		if !next.Working() { // done in the row: manage, abort, unhold
 			n.SetState(next, now)
 			settle(n, now)
 			return nil
 		}
+		n.Work.Intent.Steps, n.Work.Intent.Manual = nil, false
+		n.Work.Intent.DisableRamdisk, n.Work.Intent.AbortAfter = r.DisableRamdisk, false
 		n.Work.Intent.Verb = r.Verb
+		forgetAgent(n)
 		n.Work.Steps, n.Work.StepIndex, n.Work.Journal = nil, 0, ""
 		clearWait(n)
 		switch event {
@@ -58,10 +63,16 @@ func (c *Conductor) SetProvision(ctx context.Context, who Caller, ident string, 
 		case baremetal.EventDeploy, baremetal.EventRebuild:
 			n.Work.Intent.Steps = r.DeploySteps
 			n.InstanceName = first(n.InstanceName, n.InstanceInfo.Str("display_name"))
+			if project := n.InstanceInfo.Str("project_id"); n.Lessee == "" && project != "" {
+				n.Lessee, n.DriverInternalInfo = project, n.DriverInternalInfo.With(automaticLesseeKey, true)
+			}
+			if drive != nil {
+				n.InstanceInfo = n.InstanceInfo.With(configDriveKey, drive)
+			}
 		case baremetal.EventInspect:
 			n.InspectionStartedAt, n.InspectionFinishedAt = now, time.Time{}
 		case baremetal.EventRescue:
-			n.InstanceInfo = n.InstanceInfo.With("rescue_password", r.RescuePassword)
+			n.InstanceInfo = n.InstanceInfo.With(rescueHashKey, hash)
 		}
 		n.SetState(next, now)
 		return nil
@@ -69,11 +80,91 @@ func (c *Conductor) SetProvision(ctx context.Context, who Caller, ident string, 
 	if err != nil {
 		return err
 	}
+	if event == baremetal.EventAbort && from == baremetal.RescueWait {
+		return c.tidyRescue(ctx, n.UUID)
+	}
 	if n.Work.Intent.Idle() {
 		c.history(ctx, &n, baremetal.SeverityInfo, "transition",
 			"Node moved to provision state \""+string(n.ProvisionState)+"\" from state \""+string(from)+"\"")
 	}
 	return nil
+}
+
+// prepare checks what a verb brings with it; it returns the config drive to keep
+// and the hash of the rescue password.
+func (c *Conductor) prepare(ctx context.Context, n *baremetal.Node, event baremetal.Event, r ProvisionRequest) (drive any, hash string, err error) {
+	switch event {
+	case baremetal.EventDeploy, baremetal.EventRebuild:
+		if r.ConfigDrive != "" {
+			if drive, err = readConfigDrive(r.ConfigDrive, r.Minor, n); err != nil {
+				return nil, "", err
+			}
+		}
+		if err := c.takesConfigDrive(n, drive != nil); err != nil {
+			return nil, "", err
+		}
+	case baremetal.EventRescue:
+		if hash, err = hashPassword(r.RescuePassword); err != nil {
+			return nil, "", err
+		}
+	}
+	if err := c.validateFor(ctx, *n, event); err != nil {
+		return nil, "", err
+	}
+	if len(r.DeploySteps) > 0 {
+		if _, err := c.deployPlan(ctx, c.readTask(ctx, *n), r.DeploySteps); err != nil {
+			return nil, "", err
+		}
+	}
+	return drive, hash, nil
+}
+
+// rescueHashKey is where instance_info keeps the hash of the rescue password
+// (SHA-512 crypt); the password itself is never kept.
+const rescueHashKey = "hashed_rescue_password"
+
+// mustFinish tells whether the step that the node waits in must not be interrupted.
+func mustFinish(n *baremetal.Node) bool {
+	if n.ProvisionState != baremetal.CleanWait && n.ProvisionState != baremetal.ServiceWait {
+		return false
+	}
+	w := &n.Work
+	return w.StepIndex < len(w.Steps) && !w.Steps[w.StepIndex].Abortable
+}
+
+func kindOf(s baremetal.ProvisionState) baremetal.StepKind {
+	switch s {
+	case baremetal.CleanWait, baremetal.CleanHold, baremetal.Cleaning:
+		return baremetal.CleanStep
+	case baremetal.ServiceWait, baremetal.ServiceHold, baremetal.Servicing:
+		return baremetal.ServiceStep
+	}
+	return baremetal.DeployStep
+}
+
+// tidyRescue lets the driver clean up after a rescue that was given up; if that
+// fails the node needs a person.
+func (c *Conductor) tidyRescue(ctx context.Context, uuid string) error {
+	return c.borrow(ctx, uuid, func(ctx context.Context, w *work) error {
+		impl, err := drivers.As[drivers.RescueAborter](c.Registry, &w.node, "rescue", "rescue")
+		if err != nil {
+			return nil //nolint:nilerr // it has nothing to tidy up
+		}
+		t, err := w.task(ctx)
+		if err != nil {
+			return err
+		}
+		if err = impl.AbortRescue(ctx, t); err == nil {
+			return nil
+		}
+		msg := "Failed to clean up rescue after it was aborted: " + err.Error()
+		w.history(ctx, baremetal.SeverityError, "rescue", msg)
+		return w.write(ctx, func(n *baremetal.Node, _ time.Time) error {
+			n.LastError = msg
+			n.Maintenance, n.MaintenanceReason, n.Fault = true, msg, "rescue abort failure"
+			return nil
+		})
+	})
 }
 
 func first(a, b string) string {
@@ -86,17 +177,29 @@ func first(a, b string) string {
 // settle tidies a row whose verb needed no work.
 func settle(n *baremetal.Node, now time.Time) {
 	switch {
-	case n.ProvisionState.Waiting(): // unhold: go on with the step
+	case n.ProvisionState.Waiting(): // unhold: go on with the next step
+		n.Work.StepIndex++
+		n.Work.Journal = ""
+		showStep(n, kindOf(n.ProvisionState))
 		n.Work.WakeAt = now
 	case n.ProvisionState.Failed():
 		n.LastError = "Operation was aborted by request."
 		endWork(n)
+		n.InstanceInfo = withoutKey(n.InstanceInfo, rescueHashKey)
 		n.Work.WakeAt = time.Time{}
 	default:
 		n.TargetProvisionState = ""
 		endWork(n)
 		n.Work.WakeAt = time.Time{}
 	}
+}
+
+// withoutKey is Without for a key that is seldom there.
+func withoutKey(o baremetal.Object, key string) baremetal.Object {
+	if !o.Has(key) {
+		return o
+	}
+	return o.Without(key)
 }
 
 // allowed answers 400 for what can never work in this state, and 409 while

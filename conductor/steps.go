@@ -31,6 +31,9 @@ const (
 // each result before the next step starts.
 func (w *work) runSteps(ctx context.Context, s stepList, plan func(ctx context.Context, t *drivers.Task) ([]baremetal.Step, error)) (outcome, error) {
 	w.seenWake = w.node.Work.WakeAt
+	if w.node.ProvisionState.Waiting() && w.node.Work.WaitDeadline.IsZero() { // nothing is waited for any more, as after unhold
+		return stepsGoOn, w.write(ctx, resume)
+	}
 	t, err := w.task(ctx)
 	if err != nil {
 		return stepsGoOn, err
@@ -59,7 +62,13 @@ func (w *work) runSteps(ctx context.Context, s stepList, plan func(ctx context.C
 		}
 		t.Node = w.node
 	}
+	if step.Name == baremetal.StepHold {
+		return stepsReleased, w.standStill(ctx)
+	}
 	result, err := w.runStep(ctx, t, s.kind, step)
+	if err == nil && result.Wait == nil {
+		err = w.keep(ctx, result.Documents)
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return stepsGoOn, err
@@ -71,9 +80,15 @@ func (w *work) runSteps(ctx context.Context, s stepList, plan func(ctx context.C
 		return w.waitStep(ctx, s, step, result.Wait)
 	}
 	w.log.Info("step done", "step", step.Interface+"."+step.Name)
+	if w.node.Work.Intent.AbortAfter {
+		return w.abortAfter(ctx, step)
+	}
 	return stepsGoOn, w.write(ctx, func(n *baremetal.Node, now time.Time) error {
-		if next, ok := n.ProvisionState.Next(baremetal.EventResume); ok {
-			n.SetState(next, now)
+		if err := resume(n, now); err != nil {
+			return err
+		}
+		if result.Change != nil {
+			result.Change(n)
 		}
 		n.Work.StepIndex++
 		n.Work.Journal = ""
@@ -83,22 +98,12 @@ func (w *work) runSteps(ctx context.Context, s stepList, plan func(ctx context.C
 	})
 }
 
-// runStep runs a step of the conductor itself or of a driver.
-func (w *work) runStep(ctx context.Context, t *drivers.Task, kind baremetal.StepKind, step baremetal.Step) (drivers.Result, error) {
-	if target, ok := powerSteps[step.Name]; ok && step.Interface == "power" {
-		return drivers.Done(), w.powerStep(ctx, t, target)
+// resume takes a node out of its wait state, if it is in one.
+func resume(n *baremetal.Node, now time.Time) error {
+	if next, ok := n.ProvisionState.Next(baremetal.EventResume); ok {
+		n.SetState(next, now)
 	}
-	impl, err := drivers.As[drivers.Stepper](w.c.Registry, &w.node, step.Interface, step.Interface+" steps")
-	if err != nil {
-		return drivers.Result{}, err
-	}
-	return impl.RunStep(ctx, t, kind, step)
-}
-
-var powerSteps = map[string]baremetal.PowerTarget{
-	drivers.PowerOffStep: baremetal.TargetOff,
-	drivers.PowerOnStep:  baremetal.TargetOn,
-	drivers.RebootStep:   baremetal.TargetReboot,
+	return nil
 }
 
 // waitStep writes down what the step waits for; the deadline counts from the
@@ -188,6 +193,9 @@ func showStep(n *baremetal.Node, kind baremetal.StepKind) {
 		}
 		shown = baremetal.MustObject(map[string]any{
 			"interface": s.Interface, "step": s.Name, "args": args, "priority": s.Priority, "abortable": s.Abortable})
+		if n.Work.Intent.AbortAfter {
+			shown = shown.With("abort_after", true)
+		}
 	}
 	n.DeployStep, n.CleanStep, n.ServiceStep = "", "", ""
 	switch kind {
@@ -206,18 +214,27 @@ func (w *work) failStep(ctx context.Context, s stepList, step *baremetal.Step, c
 	if step != nil && step.Interface != "" {
 		msg = fmt.Sprintf("%s: step %s.%s: %s", s.failing, step.Interface, step.Name, cause)
 	}
-	return stepsFailed, w.fail(ctx, msg, s.kind == baremetal.CleanStep && step != nil)
+	fault := ""
+	if step != nil {
+		fault = faultOf[s.kind]
+	}
+	return stepsFailed, w.fail(ctx, msg, fault)
 }
 
-// fail moves the node to the failed state of what it is doing.
-func (w *work) fail(ctx context.Context, msg string, maintenance bool) error {
+// faultOf is the fault that takes a node out of service when a step of its list fails.
+var faultOf = map[baremetal.StepKind]string{baremetal.CleanStep: "clean failure", baremetal.ServiceStep: "service failure"}
+
+// fail moves the node to the failed state of what it is doing; with a fault it
+// also goes into maintenance.
+func (w *work) fail(ctx context.Context, msg, fault string) error {
+	since := w.node.ProvisionUpdatedAt
 	err := w.finish(ctx, func(n *baremetal.Node, now time.Time) {
 		if next, ok := n.ProvisionState.Next(baremetal.EventFail); ok {
 			n.SetState(next, now)
 		}
 		n.LastError = msg
-		if maintenance {
-			n.Maintenance, n.MaintenanceReason, n.Fault = true, msg, "clean failure"
+		if fault != "" {
+			n.Maintenance, n.MaintenanceReason, n.Fault = true, msg, fault
 		}
 		endWork(n)
 	})
@@ -225,21 +242,23 @@ func (w *work) fail(ctx context.Context, msg string, maintenance bool) error {
 		return err
 	}
 	w.log.Error("failed", "state", w.node.ProvisionState, "err", msg)
-	w.history(ctx, baremetal.SeverityError, "provisioning", msg)
+	w.c.historyOf(ctx, &w.node, baremetal.SeverityError, "provisioning", msg, w.node.ProvisionUpdatedAt.Sub(since))
 	return nil
 }
 
 // endWork clears the intent and the journal of a finished verb.
 func endWork(n *baremetal.Node) {
 	n.Work.Intent.Verb, n.Work.Intent.Steps, n.Work.Intent.Manual = "", nil, false
+	n.Work.Intent.DisableRamdisk, n.Work.Intent.AbortAfter = false, false
 	n.Work.Steps, n.Work.StepIndex, n.Work.Journal = nil, 0, ""
 	n.DeployStep, n.CleanStep, n.ServiceStep = "", "", ""
 	clearWait(n)
+	forgetAgent(n)
 }
 
 // reach ends a verb in a stable state.
 func (w *work) reach(ctx context.Context, event baremetal.Event, also func(n *baremetal.Node, now time.Time)) error {
-	from := w.node.ProvisionState
+	from, since := w.node.ProvisionState, w.node.ProvisionUpdatedAt
 	err := w.finish(ctx, func(n *baremetal.Node, now time.Time) {
 		if next, ok := n.ProvisionState.Next(event); ok {
 			n.SetState(next, now)
@@ -254,8 +273,8 @@ func (w *work) reach(ctx context.Context, event baremetal.Event, also func(n *ba
 		return err
 	}
 	w.log.Info("state reached", "state", w.node.ProvisionState, "from", from)
-	w.history(ctx, baremetal.SeverityInfo, "transition",
-		fmt.Sprintf("Node moved to provision state %q from state %q", w.node.ProvisionState, from))
+	w.c.historyOf(ctx, &w.node, baremetal.SeverityInfo, "transition",
+		fmt.Sprintf("Node moved to provision state %q from state %q", w.node.ProvisionState, from), w.node.ProvisionUpdatedAt.Sub(since))
 	return nil
 }
 
@@ -280,10 +299,10 @@ func bySchedule(steps []baremetal.Step) []baremetal.Step {
 var interfaceOrder = map[string]int{"vendor": 0, "power": 1, "management": 2, "firmware": 3, "deploy": 4, "bios": 5, "raid": 6}
 
 // driverSteps collects the steps of a kind that the node's interfaces offer.
-func (w *work) driverSteps(ctx context.Context, t *drivers.Task, kind baremetal.StepKind) ([]baremetal.Step, error) {
+func (c *Conductor) driverSteps(ctx context.Context, t *drivers.Task, kind baremetal.StepKind) ([]baremetal.Step, error) {
 	var all []baremetal.Step
-	for _, ifc := range []string{"vendor", "power", "management", "firmware", "deploy", "bios", "raid"} {
-		impl, err := w.c.Registry.Interface(&w.node, ifc)
+	for _, ifc := range []string{"vendor", "power", "management", "firmware", "deploy", "bios", "raid", "network"} {
+		impl, err := c.Registry.Interface(&t.Node, ifc)
 		if err != nil {
 			return nil, err
 		}

@@ -60,6 +60,12 @@ type Store interface {
 	UpdatePort(ctx context.Context, ident string, change func(*baremetal.Port, *baremetal.Node) error) (baremetal.Port, error)
 	DeletePort(ctx context.Context, ident string, check func(*baremetal.Port, *baremetal.Node) error) error
 
+	// Document and ChangeDocument keep what does not belong into the row. The
+	// empty object removes; an epoch other than 0 fences like UpdateClaimed.
+	Document(ctx context.Context, nodeUUID string, kind baremetal.DocumentKind) (d baremetal.Document, found bool, err error)
+	ChangeDocument(ctx context.Context, nodeUUID string, kind baremetal.DocumentKind, epoch int64,
+		change func(baremetal.Object) (baremetal.Object, error)) error
+
 	AppendHistory(ctx context.Context, e *baremetal.HistoryEntry) error
 	Heartbeat(ctx context.Context, c *baremetal.Conductor) error
 	Conductors(ctx context.Context, p baremetal.Page) ([]baremetal.Conductor, error)

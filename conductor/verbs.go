@@ -19,9 +19,21 @@ func (w *work) verify(ctx context.Context) (bool, error) {
 	case err != nil && ctx.Err() != nil:
 		return true, err
 	case err != nil:
-		return false, w.fail(ctx, "Failed to get power state for node "+w.node.UUID+". Error: "+err.Error(), false)
+		return false, w.fail(ctx, "Failed to get power state for node "+w.node.UUID+". Error: "+err.Error(), "")
 	}
+	documents, err := w.lookAround(ctx, t)
+	if err == nil {
+		err = w.keep(ctx, documents)
+	}
+	switch {
+	case err != nil && (ctx.Err() != nil || baremetal.IsKind(err, baremetal.ClaimLost)):
+		return true, err
+	case err != nil: // the machine answers: what its firmware says can be read later
+		w.log.Warn("reading firmware settings and versions failed", "err", err)
+	}
+	health := w.health(ctx, t)
 	return false, w.reach(ctx, baremetal.EventDone, func(n *baremetal.Node, _ time.Time) {
+		n.Health = health
 		if state != baremetal.PowerUnknown {
 			n.PowerState = state
 		}
@@ -59,7 +71,7 @@ func (w *work) adopt(ctx context.Context) (bool, error) {
 	case err != nil && ctx.Err() != nil:
 		return true, err
 	case err != nil:
-		return false, w.fail(ctx, "Error while attempting to adopt node "+w.node.UUID+": "+err.Error(), false)
+		return false, w.fail(ctx, "Error while attempting to adopt node "+w.node.UUID+": "+err.Error(), "")
 	}
 	return false, w.reach(ctx, baremetal.EventDone, func(n *baremetal.Node, _ time.Time) {
 		if state != baremetal.PowerUnknown {
@@ -75,7 +87,11 @@ func (w *work) inspect(ctx context.Context) (bool, error) {
 		if err != nil {
 			return drivers.Result{}, err
 		}
-		return impl.Inspect(ctx, t)
+		result, err := impl.Inspect(ctx, t)
+		if err != nil || result.Wait != nil {
+			return result, err
+		}
+		return w.process(ctx, t, result)
 	}, func(n *baremetal.Node, now time.Time) { n.InspectionFinishedAt = now })
 }
 
@@ -87,7 +103,7 @@ func (w *work) rescue(ctx context.Context) (bool, error) {
 			return drivers.Result{}, err
 		}
 		return impl.Rescue(ctx, t)
-	}, func(n *baremetal.Node, _ time.Time) { n.InstanceInfo = n.InstanceInfo.Without("rescue_password") })
+	}, func(n *baremetal.Node, _ time.Time) { n.InstanceInfo = withoutKey(n.InstanceInfo, rescueHashKey) })
 }
 
 // unrescue brings the machine back to its own system.
@@ -114,17 +130,27 @@ func (w *work) single(ctx context.Context, failing string,
 	case err != nil && (ctx.Err() != nil || baremetal.IsKind(err, baremetal.ClaimLost)):
 		return true, err
 	case err != nil:
-		return false, w.fail(ctx, failing+": "+err.Error(), false)
+		return false, w.fail(ctx, failing+": "+err.Error(), "")
 	case result.Wait != nil && result.Wait.Callback:
 		out, err := w.waitStep(ctx, stepList{failing: failing}, baremetal.Step{}, result.Wait)
 		return out == stepsGoOn, err
 	case result.Wait != nil:
 		return w.waitHere(ctx, failing, result.Wait)
 	}
-	if next, ok := w.node.ProvisionState.Next(baremetal.EventResume); ok {
-		if err := w.write(ctx, func(n *baremetal.Node, now time.Time) error { n.SetState(next, now); return nil }); err != nil {
+	if err := w.keep(ctx, result.Documents); err != nil {
+		return true, err
+	}
+	if w.node.ProvisionState.Waiting() {
+		if err := w.write(ctx, resume); err != nil {
 			return true, err
 		}
 	}
-	return false, w.reach(ctx, baremetal.EventDone, also)
+	return false, w.reach(ctx, baremetal.EventDone, func(n *baremetal.Node, now time.Time) {
+		if result.Change != nil {
+			result.Change(n)
+		}
+		if also != nil {
+			also(n, now)
+		}
+	})
 }

@@ -176,9 +176,15 @@ func (w *work) history(ctx context.Context, severity baremetal.Severity, kind, e
 }
 
 func (c *Conductor) history(ctx context.Context, n *baremetal.Node, severity baremetal.Severity, kind, event string) {
+	c.historyOf(ctx, n, severity, kind, event, 0)
+}
+
+// historyOf is history with how long the node was in the state that it left.
+func (c *Conductor) historyOf(ctx context.Context, n *baremetal.Node, severity baremetal.Severity, kind, event string, took time.Duration) {
 	err := c.Store.AppendHistory(ctx, &baremetal.HistoryEntry{
 		UUID: baremetal.NewUUID(), NodeUUID: n.UUID, Severity: severity, EventType: kind, Event: event,
 		Conductor: c.Host, User: n.Work.Intent.User, State: n.ProvisionState, TargetProvisionState: n.TargetProvisionState,
+		DurationSeconds: max(took, 0).Seconds(),
 	})
 	if err != nil && ctx.Err() == nil {
 		c.Log.Warn("writing node history failed", "node", n.UUID, "event", event, "err", err)

@@ -1,0 +1,23 @@
+package conductor
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestHashPassword uses a vector that the algorithm's description publishes.
+func TestHashPassword(t *testing.T) {
+	t.Parallel()
+	const want = "svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO/O817G3uBnIFNjnQJuesI68OTLiBFdcbYEdFCoEOfaS35inz1"
+	if got := sha512Crypt([]byte("Hello world!"), []byte("saltstring")); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	one, err := hashPassword("secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := hashPassword("secret")
+	if err != nil || one == two || !strings.HasPrefix(one, "$6$") || len(one) != 3+16+1+86 {
+		t.Errorf("hashes %q and %q, %v", one, two, err)
+	}
+}
