@@ -63,7 +63,7 @@ func TestVerbsRefused(t *testing.T) {
 		"protected": {change: func(n *baremetal.Node) { n.ProvisionState, n.Protected = baremetal.Active, true },
 			req: conductor.ProvisionRequest{Verb: baremetal.VerbDeleted, Minor: 82}, kind: baremetal.Forbidden, says: "protected"},
 		"config drive": {change: func(n *baremetal.Node) { n.ProvisionState = baremetal.Available },
-			req: conductor.ProvisionRequest{Verb: baremetal.VerbActive, Minor: 82, ConfigDrive: `"http://x"`}, kind: baremetal.Invalid, says: "config drives are not supported yet"},
+			req: conductor.ProvisionRequest{Verb: baremetal.VerbActive, Minor: 82, ConfigDrive: `"not a drive"`}, kind: baremetal.Invalid, says: "neither a JSON, nor a URL, nor a base64 string"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

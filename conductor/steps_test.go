@@ -198,10 +198,10 @@ func TestFailedStepNamesItself(t *testing.T) {
 	if got.TargetProvisionState != baremetal.Active {
 		t.Errorf("target %q", got.TargetProvisionState)
 	}
-	h, err := s.History(t.Context(), baremetal.HistoryQuery{NodeUUID: n.UUID})
-	if err != nil || !slices.ContainsFunc(h, func(e baremetal.HistoryEntry) bool {
-		return e.Severity == baremetal.SeverityError && e.Event == got.LastError
-	}) {
-		t.Errorf("history lacks the failure: %v %v", h, err)
-	}
+	r.await(t, n.UUID, "in the history with its failure", func(*baremetal.Node) bool { // written after the state
+		h, err := s.History(t.Context(), baremetal.HistoryQuery{NodeUUID: n.UUID})
+		return err == nil && slices.ContainsFunc(h, func(e baremetal.HistoryEntry) bool {
+			return e.Severity == baremetal.SeverityError && e.Event == got.LastError
+		})
+	})
 }
