@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -39,7 +39,8 @@ type Broker struct {
 	srv     *server.Server
 	addr    string
 	tls     *tlsFront // nil without TLSListen
-	scratch string    // removed by Close; "" = none
+	log     *brokerLog
+	scratch *scratch // removed by Close; nil = none
 	once    sync.Once
 }
 
@@ -72,10 +73,10 @@ func StartBroker(cfg BrokerConfig) (_ *Broker, err error) {
 		}
 	}()
 	if cfg.StoreDir == "" {
-		if b.scratch, err = scratchFolder(); err != nil {
+		if b.scratch, err = newScratch(); err != nil {
 			return nil, fmt.Errorf("starting the MQTT broker: %w", err)
 		}
-		cfg.StoreDir = b.scratch
+		cfg.StoreDir = b.scratch.dir
 	}
 	opts := &server.Options{
 		ServerName: "caddyshack", DontListen: true, NoSigs: true,
@@ -87,15 +88,15 @@ func StartBroker(cfg BrokerConfig) (_ *Broker, err error) {
 	if b.srv, err = server.NewServer(opts); err != nil {
 		return nil, fmt.Errorf("starting the MQTT broker: %w", err)
 	}
-	log := &brokerLog{log: cfg.Log, fatal: make(chan error, 1)}
-	b.srv.SetLoggerV2(log, false, false, false)
+	b.log = &brokerLog{log: cfg.Log, fatal: make(chan error, 1)}
+	b.srv.SetLoggerV2(b.log, false, false, false)
 	ready := make(chan bool, 1)
 	go func() {
 		b.srv.Start()
 		ready <- b.srv.ReadyForConnections(brokerStart)
 	}()
 	select {
-	case err = <-log.fatal:
+	case err = <-b.log.fatal:
 	case ok := <-ready:
 		if !ok {
 			err = fmt.Errorf("not ready within %v", brokerStart)
@@ -131,11 +132,12 @@ func (b *Broker) Close() {
 			b.tls.close()
 		}
 		if b.srv != nil {
+			b.log.closing.Store(true)
 			b.srv.Shutdown()
 			b.srv.WaitForShutdown()
 		}
-		if b.scratch != "" {
-			removeAll(b.scratch)
+		if b.scratch != nil {
+			b.scratch.remove()
 		}
 	})
 }
@@ -159,31 +161,12 @@ func splitListen(s string) (string, int, error) {
 	return host, int(port), nil
 }
 
-// scratchFolder prefers memory: units repeat their states each minute, and a
-// quiet chassis must not wear out an SD card.
-func scratchFolder() (string, error) {
-	const pattern = "caddyshack-mqtt-"
-	if dir, err := os.MkdirTemp("/dev/shm", pattern); err == nil {
-		return dir, nil
-	}
-	return os.MkdirTemp("", pattern)
-}
-
-// removeAll tries again while the server's last writes still make files in it.
-func removeAll(dir string) {
-	for range 50 {
-		if os.RemoveAll(dir) == nil {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
 // brokerLog passes the server's log on. The server reports a listener that
 // cannot be bound as fatal and goes on, so the first such message is the error.
 type brokerLog struct {
-	log   *slog.Logger
-	fatal chan error
+	log     *slog.Logger
+	fatal   chan error
+	closing atomic.Bool // what fails now fails because of that
 }
 
 func (l *brokerLog) Fatalf(format string, v ...any) {
@@ -195,6 +178,9 @@ func (l *brokerLog) Fatalf(format string, v ...any) {
 
 func (l *brokerLog) print(level slog.Level, format string, v ...any) {
 	ctx := context.Background()
+	if l.closing.Load() {
+		level = slog.LevelDebug
+	}
 	if l.log.Enabled(ctx, level) {
 		l.log.Log(ctx, level, "mqtt broker", "message", fmt.Sprintf(format, v...))
 	}

@@ -44,6 +44,7 @@ type daemon struct {
 	// controller is how this process joins the bus, and fleet what it sees there.
 	controller backplane.Config
 	fleet      *backplane.Fleet
+	leaveBus   func()
 	boot       *bootPart
 	offer      *bootOffer // of the boot service, to conductors elsewhere
 	consoles   *console.Service
@@ -195,6 +196,11 @@ func (d *daemon) runParts(ctx context.Context, g *errgroup.Group) {
 	}
 	part("api", d.server != nil, d.serveAPI)
 	part("conductor", d.conductor != nil, func(ctx context.Context) error { return d.conductor.Run(ctx) })
+	part("bus", d.fleet != nil, func(ctx context.Context) error {
+		<-ctx.Done()
+		d.leaveBus() // before the units of a simulated chassis go
+		return nil
+	})
 	part("boot", d.boot != nil, func(ctx context.Context) error { return d.boot.run(ctx) })
 	part("boot offer", d.offer != nil, d.serveOffer)
 	part("console", d.consoles != nil, func(ctx context.Context) error { return d.consoles.Serve(ctx) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -63,7 +64,12 @@ func (d *daemon) openBoot(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w; choose another address with boot.tftp_listen", err)
 	}
-	d.onClose(b.tftp.Close)
+	d.onClose(func() error {
+		if err := b.tftp.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
 	store, err := images.Open(images.Config{Dir: d.cfg.Images.CacheDir, FileFolders: d.cfg.Images.Folders,
 		AllowHosts: d.cfg.Images.AllowHosts, Builtins: d.builtins, Log: d.log.With("part", "images")})
 	if err != nil {

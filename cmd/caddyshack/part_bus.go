@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 
 	"caddyshack/bus"
 	"caddyshack/drivers/backplane"
@@ -51,7 +52,8 @@ func (d *daemon) openFleet(context.Context) error {
 		return fmt.Errorf("joining the bus at %s: %w", redactURL(d.brokerURL), err)
 	}
 	d.fleet = fleet
-	d.onClose(func() error { fleet.Close(); return nil })
+	d.leaveBus = sync.OnceFunc(fleet.Close)
+	d.onClose(func() error { d.leaveBus(); return nil })
 	return nil
 }
 
