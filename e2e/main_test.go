@@ -9,6 +9,7 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"testing"
@@ -28,11 +29,18 @@ func TestMain(m *testing.M) {
 	storetest.Main(m)
 }
 
+// usualPorts are held as long as the tests run.
+var usualPorts []io.Closer
+
 // takeUsualPorts keeps the usual ports of the demo busy, so that demos side by
 // side all take free ones, and none depends on what else the machine runs.
 func takeUsualPorts() {
 	for _, addr := range []string{"127.0.0.1:1883", "127.0.0.1:20490", "127.0.0.1:6385", "127.0.0.1:6386"} {
-		_, _ = net.Listen("tcp", addr) //nolint:noctx // busy already is as good
+		if l, err := net.Listen("tcp", addr); err == nil { //nolint:noctx // binding does not block
+			usualPorts = append(usualPorts, l)
+		}
 	}
-	_, _ = net.ListenPacket("udp", "127.0.0.1:6969") //nolint:noctx // busy already is as good
+	if c, err := net.ListenPacket("udp", "127.0.0.1:6969"); err == nil { //nolint:noctx // binding does not block
+		usualPorts = append(usualPorts, c)
+	}
 }

@@ -60,17 +60,26 @@ func startDemo(t testing.TB) *site {
 
 // settings is the configuration of serve in these tests.
 type settings struct {
-	dir, broker, database, more string
+	dir      string
+	broker   string // keys of [broker]; "" = the embedded one
+	api      string // keys of [api]
+	database string // URL; "" = SQLite
+	more     string // further tables
 }
 
 // write writes the configuration file.
 func (s settings) write(t testing.TB) (path, images string) {
 	t.Helper()
+	if s.broker == "" {
+		s.broker = `listen = "127.0.0.1:0"`
+	}
 	images = filepath.Join(s.dir, "images")
 	if err := os.MkdirAll(images, 0o750); err != nil {
 		t.Fatal(err)
 	}
 	text := fmt.Sprintf(`state_dir = %q
+[api]
+%s
 [database]
 url = %q
 [broker]
@@ -85,7 +94,7 @@ default_image = "builtin:demo"
 [console]
 listen = "127.0.0.1:0"
 %s
-`, filepath.Join(s.dir, "state"), s.database, s.broker, images, s.more)
+`, filepath.Join(s.dir, "state"), s.api, s.database, s.broker, images, s.more)
 	path = filepath.Join(s.dir, "caddyshack.toml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
