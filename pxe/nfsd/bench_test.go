@@ -3,27 +3,27 @@ package nfsd
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"caddyshack/pxe/nfsd/nfstest"
 	"caddyshack/pxe/nfsd/rootfs"
+	"caddyshack/pxe/nfsd/tree"
 )
 
 // benchClients runs work on n clients, each on its own export, and splits b.N
 // calls among them.
-func benchClients(b *testing.B, kind rootfs.Kind, n int, work func(c *nfstest.Client, root nfstest.Handle, client, calls int)) {
-	var exports []Export
-	for i := range n {
-		exports = append(exports, Export{
-			ID: fmt.Sprint(i), Path: fmt.Sprint("/", i), Client: loopback(1, byte(i+1)), Dir: newRoot(b, kind),
-		})
-	}
-	s := start(b, &Server{}, exports...)
+func benchClients(b *testing.B, dirs func() string, kind rootfs.Kind, n int, work func(c *nfstest.Client, root nfstest.Handle, client, calls int)) {
 	clients := make([]*nfstest.Client, n)
 	roots := make([]nfstest.Handle, n)
+	if other := os.Getenv("NFSD_BENCH_NFS"); other != "" {
+		benchOther(b, other, clients, roots)
+	} else {
+		benchOurs(b, dirs, kind, clients, roots)
+	}
 	for i := range n {
-		clients[i], roots[i] = mount(b, s.addr, loopback(1, byte(i+1)), fmt.Sprint("/", i))
 		work(clients[i], roots[i], i, 0) // prepares
 	}
 	b.ResetTimer()
@@ -35,10 +35,49 @@ func benchClients(b *testing.B, kind rootfs.Kind, n int, work func(c *nfstest.Cl
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
 }
 
-func eachSize(b *testing.B, run func(b *testing.B, kind rootfs.Kind, n int)) {
+func benchOurs(b *testing.B, dirs func() string, kind rootfs.Kind, clients []*nfstest.Client, roots []nfstest.Handle) {
+	var exports []Export
+	for i := range clients {
+		exports = append(exports, Export{
+			ID: fmt.Sprint(i), Path: fmt.Sprint("/", i), Client: loopback(1, byte(i+1)), Dir: emptyRoot(b, kind, dirs()),
+		})
+	}
+	s := &Server{}
+	if os.Getenv("NFSD_BENCH_UNSYNCED") != "" {
+		s.OpenTree = func(dir string) (tree.Tree, error) { return rootfs.OpenUnsynced(dir) }
+	}
+	start(b, s, exports...)
+	for i := range clients {
+		clients[i], roots[i] = mount(b, s.BoundAddr().String(), loopback(1, byte(i+1)), fmt.Sprint("/", i))
+	}
+}
+
+// benchOther measures another server for comparison: it answers NFS at the
+// address nfs and MOUNT at NFSD_BENCH_MOUNT, and exports NFSD_BENCH_PATH, in
+// which every client gets a new directory.
+func benchOther(b *testing.B, nfs string, clients []*nfstest.Client, roots []nfstest.Handle) {
+	_, root := mount(b, os.Getenv("NFSD_BENCH_MOUNT"), netip.Addr{}, os.Getenv("NFSD_BENCH_PATH"))
+	for i := range clients {
+		clients[i] = dial(b, nfs, netip.Addr{})
+		m, err := clients[i].Mkdir(b.Context(), root, fmt.Sprintf("%d-%d", i, time.Now().UnixNano()), nfstest.Set{Mode: nfstest.P(uint32(0o755))})
+		if err != nil {
+			b.Fatal(err)
+		}
+		roots[i] = m.Handle
+	}
+}
+
+func eachSize(b *testing.B, run func(b *testing.B, dirs func() string, kind rootfs.Kind, n int)) {
+	// Roots are deleted only at the very end: ext4 is slow to make files while
+	// it avoids the inodes that were deleted in the last seconds.
+	base, count := b.TempDir(), 0
+	dirs := func() string {
+		count++
+		return fmt.Sprint(base, "/", count)
+	}
 	for _, kind := range kinds() {
 		for _, n := range []int{1, 13} {
-			b.Run(fmt.Sprintf("%s/clients=%d", kind, n), func(b *testing.B) { run(b, kind, n) })
+			b.Run(fmt.Sprintf("%s/clients=%d", kind, n), func(b *testing.B) { run(b, dirs, kind, n) })
 		}
 	}
 }
@@ -63,10 +102,10 @@ func pipelined(calls int, call func(i int)) {
 const benchFile = 32 << 20
 
 func BenchmarkRead1MiB(b *testing.B) {
-	eachSize(b, func(b *testing.B, kind rootfs.Kind, n int) {
+	eachSize(b, func(b *testing.B, dirs func() string, kind rootfs.Kind, n int) {
 		b.SetBytes(1 << 20)
 		files := make([]nfstest.Handle, n)
-		benchClients(b, kind, n, func(c *nfstest.Client, root nfstest.Handle, client, calls int) {
+		benchClients(b, dirs, kind, n, func(c *nfstest.Client, root nfstest.Handle, client, calls int) {
 			if calls == 0 {
 				files[client] = benchContents(b, c, root)
 				return
@@ -94,11 +133,11 @@ func benchContents(b *testing.B, c *nfstest.Client, root nfstest.Handle) nfstest
 }
 
 func BenchmarkWrite1MiB(b *testing.B) {
-	eachSize(b, func(b *testing.B, kind rootfs.Kind, n int) {
+	eachSize(b, func(b *testing.B, dirs func() string, kind rootfs.Kind, n int) {
 		b.SetBytes(1 << 20)
 		data := make([]byte, 1<<20)
 		files := make([]nfstest.Handle, n)
-		benchClients(b, kind, n, func(c *nfstest.Client, root nfstest.Handle, client, calls int) {
+		benchClients(b, dirs, kind, n, func(c *nfstest.Client, root nfstest.Handle, client, calls int) {
 			if calls == 0 {
 				files[client] = benchContents(b, c, root)
 				return
@@ -113,8 +152,8 @@ func BenchmarkWrite1MiB(b *testing.B) {
 }
 
 func BenchmarkLookup(b *testing.B) {
-	eachSize(b, func(b *testing.B, kind rootfs.Kind, n int) {
-		benchClients(b, kind, n, func(c *nfstest.Client, root nfstest.Handle, _, calls int) {
+	eachSize(b, func(b *testing.B, dirs func() string, kind rootfs.Kind, n int) {
+		benchClients(b, dirs, kind, n, func(c *nfstest.Client, root nfstest.Handle, _, calls int) {
 			if calls == 0 {
 				for i := range 500 {
 					if _, err := c.Create(b.Context(), root, fmt.Sprint(i), true, nfstest.Set{}); err != nil {
@@ -132,8 +171,8 @@ func BenchmarkLookup(b *testing.B) {
 }
 
 func BenchmarkCreate(b *testing.B) {
-	eachSize(b, func(b *testing.B, kind rootfs.Kind, n int) {
-		benchClients(b, kind, n, func(c *nfstest.Client, root nfstest.Handle, _, calls int) {
+	eachSize(b, func(b *testing.B, dirs func() string, kind rootfs.Kind, n int) {
+		benchClients(b, dirs, kind, n, func(c *nfstest.Client, root nfstest.Handle, _, calls int) {
 			for i := range calls {
 				if _, err := c.Create(b.Context(), root, fmt.Sprint(i), true, nfstest.Set{}); err != nil {
 					b.Error(err)

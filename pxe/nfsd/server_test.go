@@ -38,7 +38,11 @@ func kinds() []rootfs.Kind {
 // newRoot makes an empty root of the given kind.
 func newRoot(t testing.TB, kind rootfs.Kind) string {
 	t.Helper()
-	dir := t.TempDir() + "/root"
+	return emptyRoot(t, kind, t.TempDir()+"/root")
+}
+
+func emptyRoot(t testing.TB, kind rootfs.Kind, dir string) string {
+	t.Helper()
 	im, err := rootfs.Create(dir, kind, rootfs.Limits{})
 	if err != nil {
 		t.Fatal(err)

@@ -49,16 +49,24 @@ func (r *Root) WriteFile(path string, data []byte, mode, uid, gid uint32) error 
 	return paths.WriteFile(r.Tree, path, data, mode, uid, gid)
 }
 
-// Open opens a finished root of either kind.
-func Open(dir string) (*Root, error) {
+// Open opens a finished root of either kind. A change of names or attributes
+// is on stable storage before it is acknowledged, as RFC 1813 asks.
+func Open(dir string) (*Root, error) { return open(dir, false) }
+
+// OpenUnsynced is Open, but leaves it to the kernel when changes of names and
+// attributes reach the disk, as NFS-Ganesha does: they survive a crash of the
+// process but not a power cut. Data is safe after COMMIT in any case.
+func OpenUnsynced(dir string) (*Root, error) { return open(dir, true) }
+
+func open(dir string, noSync bool) (*Root, error) {
 	if native.Is(dir) {
-		t, err := native.Open(dir, native.Options{})
+		t, err := native.Open(dir, native.Options{NoSync: noSync})
 		if err != nil {
 			return nil, err
 		}
 		return &Root{Tree: t}, nil
 	}
-	t, err := sidecar.Open(dir, sidecar.Options{})
+	t, err := sidecar.Open(dir, sidecar.Options{NoSync: noSync})
 	if err != nil {
 		return nil, err
 	}
