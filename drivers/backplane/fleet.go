@@ -179,9 +179,9 @@ func (f *Fleet) connected(ctx context.Context) {
 	if !ready {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.cfg.AckTimeout)
+	sayCtx, cancel := context.WithTimeout(ctx, f.cfg.AckTimeout)
 	defer cancel()
-	if err := f.sayReady(ctx); err != nil {
+	if err := f.sayReady(sayCtx); err != nil {
 		f.log.Warn("telling the backplane units that the controller is ready", "error", err)
 	}
 }
