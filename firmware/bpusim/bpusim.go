@@ -25,8 +25,24 @@ type Config struct {
 	// OnEvent is told what happens, one event at a time and in order; it must
 	// not call the Unit and should return at once. nil = ignore.
 	OnEvent func(Event)
+	// Devices are what sits in the slots, from slot 1; nil entries and missing
+	// ones are the program's own simulated caddies.
+	Devices []Device
 	// Log gets the unit's serial log at level debug; nil = discard.
 	Log *slog.Logger
+}
+
+// Device is what sits in a slot, such as a virtual Pi. Its methods must return
+// at once and must not call the Unit.
+type Device interface {
+	// Power switches the 5 V of the slot.
+	Power(on bool)
+	// ShutdownRequest asks the operating system to halt.
+	ShutdownRequest()
+	// Reset restarts the processor without touching its power.
+	Reset()
+	// Alive tells whether the device says that it runs. It is asked a few times a second.
+	Alive() bool
 }
 
 // EventKind says what happened.
@@ -56,6 +72,9 @@ type Event struct {
 	Boot   uint32 // Boot: its number
 	Reason string // Boot: power, soft or watchdog
 }
+
+// aliveEvery is how often devices are asked; the firmware looks each 500 ms.
+const aliveEvery = 200 * time.Millisecond
 
 // closeWait is how long a unit may take to end by itself.
 const closeWait = 5 * time.Second
@@ -104,8 +123,64 @@ func Start(cfg Config) (*Unit, error) {
 	}
 	last := make(chan string, 1)
 	go func() { last <- u.copyLog(trouble) }()
-	go u.read(out, last, cfg.OnEvent)
+	go u.read(out, last, func(e Event) {
+		tell(cfg.Devices, e)
+		if cfg.OnEvent != nil {
+			cfg.OnEvent(e)
+		}
+	})
+	go u.watchAlive(cfg.Devices)
 	return u, nil
+}
+
+// tell hands an event to the device it is about.
+func tell(devices []Device, e Event) {
+	if e.Slot < 1 || e.Slot > len(devices) || devices[e.Slot-1] == nil {
+		return
+	}
+	d := devices[e.Slot-1]
+	switch e.Kind {
+	case Power:
+		d.Power(e.On)
+	case Shutdown:
+		d.ShutdownRequest()
+	case Reset:
+		d.Reset()
+	}
+}
+
+// watchAlive shows the unit what the devices' alive pins do.
+func (u *Unit) watchAlive(devices []Device) {
+	shown := map[int]string{}
+	tick := time.NewTicker(aliveEvery)
+	defer tick.Stop()
+	for {
+		for i, d := range devices {
+			if d == nil {
+				continue
+			}
+			level := "0"
+			if d.Alive() {
+				level = "1"
+			}
+			if shown[i] == level {
+				continue
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+			_, err := u.Do(ctx, fmt.Sprintf("slot %d set alive=%s", i+1, level))
+			cancel()
+			if err != nil {
+				u.log.Debug("bpu-sim: alive pin", "slot", i+1, "error", err)
+				continue
+			}
+			shown[i] = level
+		}
+		select {
+		case <-tick.C:
+		case <-u.ended:
+			return
+		}
+	}
 }
 
 // copyLog returns the last line.
@@ -133,9 +208,7 @@ func (u *Unit) read(out io.Reader, last <-chan string, onEvent func(Event)) {
 		if e.Kind == Online || e.Kind == Offline {
 			u.setOnline(e.Kind == Online)
 		}
-		if onEvent != nil {
-			onEvent(e)
-		}
+		onEvent(e)
 	}
 	words := <-last
 	err := u.cmd.Wait()

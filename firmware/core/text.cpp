@@ -21,7 +21,7 @@ bool parse_decimal(Text text, uint32_t max, uint32_t& value) {
     const char c = text.data[i];
     if (c < '0' || c > '9') return false;
     const uint32_t digit = static_cast<uint32_t>(c - '0');
-    if (sum > (max - digit) / 10) return false;
+    if (digit > max || sum > (max - digit) / 10) return false;
     sum = sum * 10 + digit;
   }
   value = sum;

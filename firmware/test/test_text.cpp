@@ -15,6 +15,7 @@ void decimals() {
   CHECK(parse("4294967295", 0xffffffffu) && v == 0xffffffffu);
   CHECK(!parse("4294967296", 0xffffffffu));
   CHECK(!parse("99999999999", 0xffffffffu));
+  CHECK(!parse("9", 4) && parse("4", 4) && v == 4);
   CHECK(!parse("", 10) && !parse("01", 10) && !parse("-1", 10) && !parse("1.5", 10) && !parse("11", 10));
 }
 
