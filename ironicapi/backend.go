@@ -23,6 +23,8 @@ type Store interface {
 	DeleteChassis(ctx context.Context, uuid string) error
 	History(ctx context.Context, q baremetal.HistoryQuery) ([]baremetal.HistoryEntry, error)
 	HistoryEntry(ctx context.Context, nodeUUID, uuid string) (baremetal.HistoryEntry, error)
+	// Document is what is kept of a node beside its row.
+	Document(ctx context.Context, nodeUUID string, kind baremetal.DocumentKind) (d baremetal.Document, found bool, err error)
 	Conductors(ctx context.Context, p baremetal.Page) ([]baremetal.Conductor, error)
 	Conductor(ctx context.Context, hostname string) (baremetal.Conductor, error)
 	// Shards maps the shard's name ("" for none) to its number of nodes.
@@ -68,6 +70,29 @@ type Conductor interface {
 	SetIndicatorState(ctx context.Context, who conductor.Caller, ident, component, name, state string) error
 	VendorMethods(ctx context.Context, ident string) (map[string]conductor.VendorMethod, error)
 	VendorCall(ctx context.Context, who conductor.Caller, ident, method, httpMethod string, args map[string]any) (conductor.VendorResult, error)
+
+	// SetBootMode and SetSecureBoot are kind Invalid where the driver cannot.
+	SetBootMode(ctx context.Context, who conductor.Caller, ident, mode string) error
+	SetSecureBoot(ctx context.Context, who conductor.Caller, ident string, on bool) error
+	// SetRAID and RAIDProperties are kind NotFound where there is no RAID.
+	SetRAID(ctx context.Context, who conductor.Caller, ident string, config baremetal.Object) error
+	RAIDProperties(ctx context.Context, driver string) (map[string]string, error)
+	// VirtualMedia lists what is attached; these three are kind Invalid where the
+	// driver cannot. DetachMedia without types detaches all.
+	VirtualMedia(ctx context.Context, ident string) ([]baremetal.VirtualMedium, error)
+	AttachMedium(ctx context.Context, who conductor.Caller, ident string, m baremetal.VirtualMedium) error
+	DetachMedia(ctx context.Context, who conductor.Caller, ident string, deviceTypes []string) error
+	DriverVendorMethods(ctx context.Context, driver string) (map[string]conductor.VendorMethod, error)
+	DriverVendorCall(ctx context.Context, who conductor.Caller, driver, method, httpMethod string, args map[string]any) (conductor.VendorResult, error)
+
+	// Lookup finds the node of a deploy agent by uuid or else by MAC addresses;
+	// the token is empty if it was given before. A node that expects no agent is
+	// kind NotFound, as one that does not exist.
+	Lookup(ctx context.Context, uuid string, addresses []string) (n baremetal.Node, token string, err error)
+	// Heartbeat is kind Unauthorized for a wrong token.
+	Heartbeat(ctx context.Context, uuid string, r conductor.HeartbeatRequest) error
+	// ContinueInspection answers the uuid of the node that waited for these findings.
+	ContinueInspection(ctx context.Context, uuid string, addresses []string, inventory, pluginData map[string]any) (string, error)
 
 	Drivers(ctx context.Context) ([]conductor.DriverInfo, error)
 	// Driver is kind NotFound for an unknown one.

@@ -27,6 +27,10 @@ type Config struct {
 	MaxLimit int
 	// Auth tells who is asking; nil = everybody may do everything (noauth).
 	Auth Authenticator
+	// NoAgents refuses the endpoints for deploy agents (lookup, heartbeat,
+	// continue_inspection), which need no credentials: for an API that faces
+	// networks where no agent is.
+	NoAgents bool
 	// Observe is told of every answered request, for metrics; nil = nobody.
 	Observe func(Observation)
 }

@@ -84,32 +84,19 @@ func showDriverProperties(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.buf = append(c.buf, '{')
-	for i, key := range sortedKeys(d.Properties) {
-		if i > 0 {
-			c.buf = append(c.buf, ',')
-		}
-		c.buf = append(appendString(c.buf, key), ':')
-		c.buf = appendString(c.buf, d.Properties[key])
-	}
-	c.buf = append(c.buf, '}')
-	return c.reply(http.StatusOK)
+	return c.replyTexts(d.Properties)
 }
 
-func showDriverRAID(c *call) error {
+func listDriverVendorMethods(c *call) error {
 	d, err := c.readDriver()
 	if err != nil {
 		return err
 	}
-	return baremetal.Errorf(baremetal.NotFound, "Driver %s does not support raid (disabled or not implemented).", d.Name)
-}
-
-func listDriverVendorMethods(c *call) error {
-	if _, err := c.readDriver(); err != nil {
+	methods, err := c.api.Conductor.DriverVendorMethods(c.r.Context(), d.Name)
+	if err != nil {
 		return err
 	}
-	c.buf = append(c.buf, "{}"...)
-	return c.reply(http.StatusOK)
+	return c.replyMethods(methods)
 }
 
 func callDriverVendor(c *call) error {
@@ -117,8 +104,13 @@ func callDriverVendor(c *call) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.readObject(); err != nil {
+	method, args, err := c.vendorMethod()
+	if err != nil {
 		return err
 	}
-	return invalid("Driver %s does not support vendor_passthru (disabled or not implemented).", d.Name)
+	result, err := c.api.Conductor.DriverVendorCall(c.r.Context(), c.caller(), d.Name, method, c.r.Method, args)
+	if err != nil {
+		return err
+	}
+	return c.replyVendor(result)
 }

@@ -43,7 +43,7 @@ func TestGophercloud(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Microversion = "1.83"
+	c.Microversion = "1.116"
 	if _, err := nodes.List(c, nodes.ListOpts{}).AllPages(t.Context()); !gophercloud.ResponseCodeIs(err, 406) {
 		t.Errorf("a version that is too new: %v", err)
 	}

@@ -69,7 +69,6 @@ func TestErrorShapes(t *testing.T) {
 		{"PUT", "/v1/nodes/n1/states/power", map[string]any{"target": "power on", "timeout": 0}, 400, application, "timeout has to be"},
 		{"PUT", "/v1/nodes/n1/states/provision", map[string]any{"target": "fly"}, 400, application, `The requested action "fly" can not be performed on node "` + id + `" while it is in state "enroll".`},
 		{"PUT", "/v1/nodes/n1/states/provision", map[string]any{"target": "active"}, 400, application, `The requested action "active" can not be performed`},
-		{"PUT", "/v1/nodes/n1/states/provision", map[string]any{"target": "active", "configdrive": "H4sI"}, 400, application, "config drives are not supported yet"},
 		{"PUT", "/v1/nodes/n1/states/provision", map[string]any{"target": "manage", "configdrive": "H4sI"}, 400, application, `"configdrive" is only valid when`},
 		{"PUT", "/v1/nodes/n1/states/provision", map[string]any{"target": "manage", "disable_ramdisk": true}, 400, application, `"disable_ramdisk" is only valid when`},
 		{"PUT", "/v1/nodes/n1/states/provision", map[string]any{"target": "clean"}, 400, application, `"clean_steps" is required`},
@@ -85,7 +84,8 @@ func TestErrorShapes(t *testing.T) {
 		{"POST", "/v1/chassis", map[string]any{"description": strings.Repeat("x", 256)}, 400, application, "is too long"},
 		{"GET", "/v1/ports?node=n1&shard=a", nil, 403, application, "Operation not permitted."},
 		{"POST", "/v1/heartbeat/n1", map[string]any{"callback_url": "", "agent_token": "x"}, 401, application, "agent token"},
-		{"POST", "/v1/continue_inspection", map[string]any{}, 404, application, "Node could not be found."},
+		{"POST", "/v1/continue_inspection", map[string]any{}, 400, application, "Inventory is required"},
+		{"POST", "/v1/continue_inspection", map[string]any{"inventory": map[string]any{"cpu": 1}}, 404, application, "Node could not be found."},
 		{"GET", "/v1/nodes/n1/vendor_passthru", nil, 400, application, "Missing mandatory parameter: method"},
 	} {
 		a := r.at(82, test.method, test.path, test.body)
@@ -106,7 +106,7 @@ func TestDocuments(t *testing.T) {
 	r := newRig(t)
 	a := r.at(0, "POST", "/", nil)
 	v, _ := a.body["default_version"].(map[string]any)
-	if a.status != 200 || v["version"] != "1.82" || v["min_version"] != "1.1" {
+	if a.status != 200 || v["version"] != "1.115" || v["min_version"] != "1.1" {
 		t.Errorf("/: %d %s", a.status, a.text)
 	}
 	a = r.at(0, "GET", "/v1/", nil)

@@ -121,7 +121,6 @@ func (c *call) provisionBody(body map[string]any, r *conductor.ProvisionRequest)
 			return invalid("configdrive cannot be read: %s", err)
 		}
 		r.ConfigDrive = string(text)
-		return invalid("config drives are not supported yet")
 	}
 	return nil
 }
@@ -164,14 +163,36 @@ func cleanSteps(body map[string]any, name string, needed bool) ([]baremetal.Step
 				return nil, invalid("%s: order must be a whole number, 0 or more", name)
 			}
 		}
-		for _, key := range known[4:] {
-			if v := m[key]; !isEmpty(v) {
-				return nil, notYet(name + " with " + key)
-			}
+		if s.OnChildren, _, err = boolIn(m, "execute_on_child_nodes"); err != nil {
+			return nil, err
+		}
+		if s.Children, err = childrenIn(name, m); err != nil {
+			return nil, err
 		}
 		steps = append(steps, s)
 	}
 	return steps, nil
+}
+
+// childrenIn reads limit_child_node_execution.
+func childrenIn(name string, m map[string]any) ([]string, error) {
+	v, ok := m["limit_child_node_execution"]
+	if !ok || v == nil {
+		return nil, nil
+	}
+	list, ok := v.([]any)
+	if !ok {
+		return nil, invalid("%s: limit_child_node_execution %s", name, wrongType(v, "array"))
+	}
+	var uuids []string
+	for _, item := range list {
+		uuid, _ := item.(string)
+		if !baremetal.IsUUID(uuid) {
+			return nil, invalid("%s: Expected UUID for limit_child_node_execution: %s.", name, show(item))
+		}
+		uuids = append(uuids, uuid)
+	}
+	return uuids, nil
 }
 
 // deploySteps reads the steps of a deployment, each with its priority; 0 disables a default step.

@@ -226,15 +226,3 @@ func (c *call) validate(uuid string) error {
 	c.buf = append(c.buf, '}')
 	return c.reply(http.StatusOK)
 }
-
-// setRAID answers for machines without RAID: a client that gets a 404 knows.
-func setRAID(c *call) error {
-	n, err := c.readNode()
-	if err != nil {
-		return err
-	}
-	if _, err := c.readObject(); err != nil {
-		return err
-	}
-	return baremetal.Errorf(baremetal.NotFound, "Driver %s does not support raid (disabled or not implemented).", n.Driver)
-}

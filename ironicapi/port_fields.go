@@ -57,6 +57,7 @@ func portAddress() field[port] {
 
 var (
 	linkKeys  = []string{"switch_id", "port_id", "switch_info", "hostname", "network_type"}
+	vtepKeys  = []string{"vtep-logical-switch", "vtep-physical-switch"} // of OVN, from 1.90 to 1.104
 	linkMAC   = regexp.MustCompile(`^[0-9a-f]{2}([:-][0-9a-f]{2}){5}$`)
 	linkDPID  = regexp.MustCompile(`^(0x)?[0-9a-f]{16}$`)
 	linkColon = regexp.MustCompile(`^[0-9a-f]{2}(:[0-9a-f]{2}){7}$`)
@@ -80,6 +81,12 @@ func localLink() field[port] {
 
 func checkLink(m map[string]any, minor int) error {
 	for k, v := range m {
+		if slices.Contains(vtepKeys, k) && minor >= 90 && minor < 105 {
+			if _, text := v.(string); !text {
+				return invalid("Invalid local_link_connection: %s must be a string", k)
+			}
+			continue
+		}
 		if !slices.Contains(linkKeys, k) {
 			return invalid("Invalid local_link_connection: the key '%s' is not one of %v", show(k), linkKeys)
 		}
@@ -113,6 +120,11 @@ func checkLink(m map[string]any, minor int) error {
 		return nil
 	}
 	_, hasPort := m["port_id"]
+	_, hasLogical := m["vtep-logical-switch"]
+	_, hasPhysical := m["vtep-physical-switch"]
+	if hasLogical && hasPhysical && hasPort {
+		return nil
+	}
 	_, hasHost := m["hostname"]
 	if !hasPort || !hasSwitch && !hasHost {
 		return invalid("Invalid local_link_connection: it needs switch_id and port_id, or port_id and hostname for a smart NIC")

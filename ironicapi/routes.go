@@ -56,8 +56,8 @@ func stateRoutes() []route {
 		{method: get, path: "/v1/nodes/{node}/states/console", since: 1, handle: showConsole, doc: "show a node's console"},
 		{method: put, path: "/v1/nodes/{node}/states/console", since: 1, body: usualBody, handle: setConsole, doc: "start or stop a node's console"},
 		{method: put, path: "/v1/nodes/{node}/states/raid", since: 12, body: usualBody, handle: setRAID, doc: "set the wanted RAID"},
-		{method: put, path: "/v1/nodes/{node}/states/boot_mode", since: 76, body: usualBody, handle: laterOfNode("boot mode"), doc: "set the boot mode"},
-		{method: put, path: "/v1/nodes/{node}/states/secure_boot", since: 76, body: usualBody, handle: laterOfNode("secure boot"), doc: "set secure boot"},
+		{method: put, path: "/v1/nodes/{node}/states/boot_mode", since: 76, body: usualBody, handle: setBootMode, doc: "set the boot mode"},
+		{method: put, path: "/v1/nodes/{node}/states/secure_boot", since: 76, body: usualBody, handle: setSecureBoot, doc: "set secure boot"},
 		{method: get, path: "/v1/nodes/{node}/validate", since: 1, handle: validateNode, doc: "validate a node's interfaces"},
 		{method: put, path: "/v1/nodes/{node}/maintenance", since: 1, body: usualBody, handle: setMaintenance, doc: "put a node into maintenance"},
 		{method: del, path: "/v1/nodes/{node}/maintenance", since: 1, handle: unsetMaintenance, doc: "take a node out of maintenance"},
@@ -89,6 +89,13 @@ func nodePartRoutes() []route {
 		{method: get, path: "/v1/nodes/{node}/ports/detail", since: 1, query: ports, handle: listNodePortsDetail, doc: "list a node's ports with all fields"},
 		{method: get, path: "/v1/nodes/{node}/history", since: 78, query: params(pagingParams, []param{{name: "detail", since: 78}}), handle: listHistory, doc: "list what happened to a node"},
 		{method: get, path: "/v1/nodes/{node}/history/{entry}", since: 78, handle: showHistory, doc: "show one thing that happened"},
+		{method: get, path: "/v1/nodes/{node}/bios", since: 40, query: []param{{name: "detail", since: 74}, {name: "fields", since: 74}}, handle: listBIOS, doc: "list BIOS settings"},
+		{method: get, path: "/v1/nodes/{node}/bios/{setting}", since: 40, handle: showBIOS, doc: "show a BIOS setting"},
+		{method: get, path: "/v1/nodes/{node}/firmware", since: 86, handle: listFirmware, doc: "list firmware components"},
+		{method: get, path: "/v1/nodes/{node}/inventory", since: 81, handle: showInventory, doc: "show what an inspection found"},
+		{method: get, path: "/v1/nodes/{node}/vmedia", since: 93, handle: listMedia, doc: "list virtual media"},
+		{method: post, path: "/v1/nodes/{node}/vmedia", since: 89, body: usualBody, handle: attachMedium, doc: "attach a virtual medium"},
+		{method: del, path: "/v1/nodes/{node}/vmedia", since: 89, query: []param{{name: "device_types", since: 89}}, handle: detachMedia, doc: "detach virtual media"},
 		{method: get, path: "/v1/nodes/{node}/children", since: 83, handle: listChildren, doc: "list the nodes inside of a node"},
 	}
 }
@@ -146,6 +153,7 @@ func agentRoutes() []route {
 	return []route{
 		{method: get, path: "/v1/lookup", since: 22, public: true, query: []param{{name: "addresses", since: 22}, {name: "node_uuid", since: 22}}, handle: lookup, doc: "find the node of a deploy agent"},
 		{method: post, path: "/v1/heartbeat/{node}", since: 22, public: true, body: usualBody, handle: heartbeat, doc: "sign of life of a deploy agent"},
+		{method: post, path: "/v1/events", since: 54, before: gone405, body: usualBody, handle: takeEvents, doc: "events of other services"},
 		{method: post, path: "/v1/continue_inspection", since: 1, public: true, body: inspectionBody, query: []param{{name: "node_uuid", since: 1}}, handle: continueInspection, doc: "findings of an inspection agent"},
 	}
 }

@@ -40,7 +40,6 @@ func laterRoutes() []route {
 		route{method: del, path: "/v1/runbooks/{runbook}/traits", since: 112, handle: noneFound("Runbook", "runbook"), doc: "remove the traits of a runbook"},
 		route{method: put, path: "/v1/runbooks/{runbook}/traits/{trait}", since: 112, handle: noneFound("Runbook", "runbook"), doc: "add a trait to a runbook"},
 		route{method: del, path: "/v1/runbooks/{runbook}/traits/{trait}", since: 112, handle: noneFound("Runbook", "runbook"), doc: "remove a trait of a runbook"},
-		route{method: post, path: "/v1/events", since: 54, before: gone405, body: usualBody, handle: later("events"), doc: "events of other services"},
 	)
 }
 
@@ -77,13 +76,6 @@ func laterNodeRoutes() []route {
 		{method: del, path: at + "/traits", since: 37, handle: laterOfNode("traits"), doc: "remove a node's traits"},
 		{method: put, path: at + "/traits/{trait}", since: 37, body: usualBody, handle: laterOfNode("traits"), doc: "add a trait"},
 		{method: del, path: at + "/traits/{trait}", since: 37, handle: laterOfNode("traits"), doc: "remove a trait"},
-		{method: get, path: at + "/bios", since: 40, query: []param{{name: "detail", since: 74}, {name: "fields", since: 74}}, handle: emptyOfNode("bios"), doc: "list BIOS settings"},
-		{method: get, path: at + "/bios/{setting}", since: 40, handle: noneOfNode("BIOS setting", "setting"), doc: "show a BIOS setting"},
-		{method: get, path: at + "/firmware", since: 86, handle: emptyOfNode("firmware"), doc: "list firmware components"},
-		{method: get, path: at + "/inventory", since: 81, handle: noneOfNode("Inventory of node", "node"), doc: "show what an inspection found"},
-		{method: get, path: at + "/vmedia", since: 93, handle: emptyOfNode("vmedia"), doc: "list virtual media"},
-		{method: post, path: at + "/vmedia", since: 89, body: usualBody, handle: laterOfNode("virtual media"), doc: "attach a virtual medium"},
-		{method: del, path: at + "/vmedia", since: 89, query: []param{{name: "device_types", since: 89}}, handle: laterOfNode("virtual media"), doc: "detach virtual media"},
 		{method: get, path: at + "/allocation", since: 52, query: []param{fieldsParam}, handle: noneOfNode("Allocation of node", "node"), doc: "show the allocation of a node"},
 		{method: del, path: at + "/allocation", since: 52, handle: noneOfNode("Allocation of node", "node"), doc: "delete the allocation of a node"},
 		{method: get, path: at + "/portgroups", since: 24, query: list, handle: emptyOfNode("portgroups"), doc: "list a node's port groups"},

@@ -1,6 +1,10 @@
 package ironicapi
 
-import "net/http"
+import (
+	"net/http"
+
+	"caddyshack/conductor"
+)
 
 func listVendorMethods(c *call) error {
 	n, err := c.readNode()
@@ -11,9 +15,12 @@ func listVendorMethods(c *call) error {
 	if err != nil {
 		return err
 	}
+	return c.replyMethods(methods)
+}
+
+func (c *call) replyMethods(methods map[string]conductor.VendorMethod) (err error) {
 	if methods == nil {
-		c.buf = append(c.buf, "{}"...)
-		return c.reply(http.StatusOK)
+		methods = map[string]conductor.VendorMethod{}
 	}
 	if c.buf, err = appendValue(c.buf, methods); err != nil {
 		return err
@@ -21,19 +28,13 @@ func listVendorMethods(c *call) error {
 	return c.reply(http.StatusOK)
 }
 
-// callVendor passes a call through to the node's vendor interface; the method is in the path or in the query.
+// callVendor passes a call through to the node's vendor interface.
 func callVendor(c *call) error {
 	n, err := c.readNode()
 	if err != nil {
 		return err
 	}
-	method, ok := c.vars["method"]
-	if !ok {
-		if method, ok = c.arg("method"); !ok || method == "" {
-			return missing("method")
-		}
-	}
-	args, err := c.readObject()
+	method, args, err := c.vendorMethod()
 	if err != nil {
 		return err
 	}
@@ -41,6 +42,22 @@ func callVendor(c *call) error {
 	if err != nil {
 		return err
 	}
+	return c.replyVendor(result)
+}
+
+// vendorMethod reads a call of a vendor method, which is in the path or in the query.
+func (c *call) vendorMethod() (method string, args map[string]any, err error) {
+	method, ok := c.vars["method"]
+	if !ok {
+		if method, ok = c.arg("method"); !ok || method == "" {
+			return "", nil, missing("method")
+		}
+	}
+	args, err = c.readObject()
+	return method, args, err
+}
+
+func (c *call) replyVendor(result conductor.VendorResult) (err error) {
 	status := http.StatusOK
 	if result.Async {
 		status = http.StatusAccepted

@@ -11,7 +11,7 @@ import (
 // nothing else than that the newer rows work.
 const (
 	minMinor = 1
-	maxMinor = 82
+	maxMinor = 115
 )
 
 // Headers of version negotiation, in the canonical form of net/http.

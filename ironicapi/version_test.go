@@ -1,10 +1,13 @@
 package ironicapi_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"caddyshack/baremetal"
 )
 
 // TestBoundaries asks for each thing one version before it exists and at it.
@@ -18,6 +21,16 @@ func TestBoundaries(t *testing.T) {
 	const u = "/6bf5d4d6-9c1b-4f4c-9f0a-0d5b54f1a111"
 	prov := func(target string) map[string]any { return map[string]any{"target": target} }
 	newNode := func(k string, v any) map[string]any { return map[string]any{"driver": "fake-hardware", k: v} }
+	macs := 0
+	mac := func() string { macs++; return fmt.Sprintf("aa:bb:cc:00:00:%02x", macs) }
+	newPort := func(k string, v any) map[string]any { return map[string]any{"node_uuid": id, "address": mac(), k: v} }
+	r.node(map[string]any{"name": "waiting"})
+	r.backend.Edit("waiting", func(n *node) { n.ProvisionState = "wait call-back" })
+	r.must(201, "POST", "/v1/ports", map[string]any{"node_uuid": id, "address": mac()})
+	port, _ := r.must(201, "POST", "/v1/ports", map[string]any{"node_uuid": id, "address": mac()}).body["uuid"].(string)
+	if a := r.at(115, "PATCH", "/v1/ports/"+port, op("add", "/name", "p1")); a.status != 200 {
+		t.Fatal(a.text)
+	}
 	tests := []struct {
 		since         int
 		method, path  string
@@ -34,8 +47,8 @@ func TestBoundaries(t *testing.T) {
 		{8, "GET", "/v1/nodes?fields=uuid", nil, 406, 200},
 		{9, "GET", "/v1/nodes?provision_state=enroll", nil, 406, 200},
 		{10, "PATCH", at, op("replace", "/name", "n~1"), 400, 200},
-		{12, "PUT", at + "/states/raid", map[string]any{"logical_disks": []any{}}, 404, 404},
-		{12, "GET", "/v1/drivers/fake-hardware/raid/logical_disk_properties", nil, 406, 404},
+		{12, "PUT", at + "/states/raid", map[string]any{"logical_disks": []any{}}, 404, 204},
+		{12, "GET", "/v1/drivers/fake-hardware/raid/logical_disk_properties", nil, 406, 200},
 		{13, "PUT", at + "/states/provision", prov("abort"), 406, 400},
 		{15, "PUT", at + "/states/provision", map[string]any{"target": "clean", "clean_steps": []any{map[string]any{"interface": "deploy", "step": "erase"}}}, 406, 202},
 		{16, "GET", "/v1/nodes?driver=x", nil, 406, 200},
@@ -59,7 +72,7 @@ func TestBoundaries(t *testing.T) {
 		{32, "GET", "/v1/volume/targets?detail=true", nil, 404, 200},
 		{32, "GET", at + "/volume/targets?detail=True", nil, 404, 200},
 		{33, "POST", "/v1/nodes", newNode("storage_interface", "noop"), 406, 201},
-		{35, "PUT", at + "/states/provision", map[string]any{"target": "rebuild", "configdrive": "H4sI"}, 406, 400},
+		{35, "PUT", at + "/states/provision", map[string]any{"target": "rebuild", "configdrive": "H4sI"}, 406, 202},
 		{37, "GET", at + "/traits", nil, 404, 200},
 		{38, "PUT", at + "/states/provision", map[string]any{"target": "rescue", "rescue_password": "x"}, 406, 202},
 		{38, "POST", "/v1/nodes", newNode("rescue_interface", "no-rescue"), 406, 201},
@@ -84,7 +97,7 @@ func TestBoundaries(t *testing.T) {
 		{52, "GET", "/v1/allocations", nil, 404, 200},
 		{52, "POST", "/v1/allocations", map[string]any{}, 405, 400},
 		{52, "GET", at + "/allocation", nil, 404, 404},
-		{54, "POST", "/v1/events", map[string]any{"events": []any{}}, 405, 400},
+		{54, "POST", "/v1/events", map[string]any{"events": []any{}}, 405, 204},
 		{55, "GET", "/v1/deploy_templates", nil, 404, 200},
 		{55, "POST", "/v1/deploy_templates", map[string]any{}, 405, 400},
 		{57, "PATCH", "/v1/allocations" + u, op("add", "/name", "x"), 405, 404},
@@ -101,8 +114,8 @@ func TestBoundaries(t *testing.T) {
 		{73, "PUT", at + "/states/provision", prov("undeploy"), 406, 202},
 		{74, "GET", at + "/bios?detail=true", nil, 406, 200},
 		{75, "GET", at + "?fields=boot_mode,secure_boot", nil, 406, 200},
-		{76, "PUT", at + "/states/boot_mode", prov("uefi"), 404, 400},
-		{76, "PUT", at + "/states/secure_boot", map[string]any{"target": true}, 404, 400},
+		{76, "PUT", at + "/states/boot_mode", prov("uefi"), 404, 202},
+		{76, "PUT", at + "/states/secure_boot", map[string]any{"target": true}, 404, 202},
 		{77, "GET", "/v1/drivers?fields=name", nil, 406, 200},
 		{77, "GET", "/v1/drivers/fake-hardware?fields=name", nil, 406, 200},
 		{78, "GET", at + "/history", nil, 404, 200},
@@ -112,6 +125,41 @@ func TestBoundaries(t *testing.T) {
 		{82, "GET", "/v1/nodes?sharded=true", nil, 406, 200},
 		{82, "GET", "/v1/ports?shard=a", nil, 406, 200},
 		{82, "POST", "/v1/nodes", newNode("shard", "a"), 406, 201},
+		{83, "GET", at + "/children", nil, 404, 200},
+		{83, "GET", "/v1/nodes?include_children=true", nil, 406, 200},
+		{83, "GET", "/v1/nodes?parent_node=" + id, nil, 406, 200},
+		{83, "POST", "/v1/nodes", newNode("parent_node", id), 406, 201},
+		{85, "PUT", at + "/states/provision", prov("unhold"), 406, 400},
+		{86, "GET", at + "/firmware", nil, 404, 200},
+		{86, "POST", "/v1/nodes", newNode("firmware_interface", "no-firmware"), 406, 201},
+		{87, "PUT", at + "/states/provision", map[string]any{"target": "service", "service_steps": []any{map[string]any{"interface": "deploy", "step": "reboot"}}}, 406, 400},
+		{88, "GET", "/v1/ports/p1", nil, 400, 200},
+		{88, "POST", "/v1/ports", newPort("name", "p88"), 406, 201},
+		{89, "POST", at + "/vmedia", map[string]any{"device_type": "cdrom", "image_url": "http://a/b.iso"}, 404, 204},
+		{89, "DELETE", at + "/vmedia?device_types=cdrom", nil, 404, 204},
+		{90, "POST", "/v1/ports", newPort("local_link_connection", map[string]any{"port_id": "1", "vtep-logical-switch": "a", "vtep-physical-switch": "b"}), 400, 201},
+		{91, "GET", "/v1/nodes/n~1.json", nil, 200, 404},
+		{92, "GET", "/v1/runbooks", nil, 404, 200},
+		{92, "POST", "/v1/runbooks", map[string]any{}, 405, 400},
+		{93, "GET", at + "/vmedia", nil, 404, 200},
+		{94, "POST", "/v1/ports", map[string]any{"node_ident": "n~1", "address": mac()}, 406, 201},
+		{95, "POST", "/v1/nodes", newNode("disable_power_off", true), 406, 201},
+		{96, "GET", "/v1/inspection_rules", nil, 404, 200},
+		{96, "POST", "/v1/inspection_rules", map[string]any{}, 405, 400},
+		{97, "POST", "/v1/ports", newPort("description", "x"), 406, 201},
+		{97, "GET", "/v1/ports?description_contains=x", nil, 406, 200},
+		{99, "GET", "/v1/ports?conductor_groups=x", nil, 406, 200},
+		{99, "GET", "/v1/portgroups?conductor_groups=x", nil, 406, 200},
+		{100, "POST", "/v1/ports", newPort("vendor", "x"), 406, 201},
+		{101, "POST", "/v1/ports", newPort("category", "x"), 406, 201},
+		{104, "POST", "/v1/nodes", newNode("instance_name", "x"), 406, 201},
+		{104, "GET", "/v1/nodes?instance_name=x", nil, 406, 200},
+		{105, "POST", "/v1/ports", newPort("local_link_connection", map[string]any{"port_id": "2", "vtep-logical-switch": "a", "vtep-physical-switch": "b"}), 201, 400},
+		{106, "GET", "/v1/portgroups?shard=a", nil, 406, 200},
+		{108, "PUT", at + "/states/provision", map[string]any{"target": "service", "disable_ramdisk": true, "service_steps": []any{map[string]any{"interface": "deploy", "step": "reboot"}}}, 406, 400},
+		{109, "GET", at + "?fields=health", nil, 406, 200},
+		{110, "PUT", "/v1/nodes/waiting/states/provision", prov("abort"), 406, 202},
+		{112, "GET", "/v1/runbooks" + u + "/traits", nil, 404, 404},
 	}
 	for _, test := range tests {
 		for _, step := range []struct{ minor, want int }{{test.since - 1, test.before}, {test.since, test.after}} {
@@ -128,6 +176,7 @@ func TestFieldsByVersion(t *testing.T) {
 	r := newRig(t)
 	id := r.node(map[string]any{"name": "n1"})
 	port, _ := r.must(201, "POST", "/v1/ports", map[string]any{"node_uuid": id, "address": "AA:BB:CC:DD:EE:01"}).body["uuid"].(string)
+	r.backend.Record(baremetal.HistoryEntry{UUID: "6bf5d4d6-9c1b-4f4c-9f0a-0d5b54f1a222", NodeUUID: id, Event: "x"})
 	for path, fields := range map[string]map[string]int{
 		"/v1/nodes/" + id: {
 			"driver_internal_info": 3, "name": 5, "inspection_started_at": 6, "inspection_finished_at": 6, "clean_step": 7,
@@ -137,15 +186,17 @@ func TestFieldsByVersion(t *testing.T) {
 			"storage_interface": 33, "traits": 37, "rescue_interface": 38, "bios_interface": 40, "fault": 42, "deploy_step": 44,
 			"conductor_group": 46, "automated_clean": 47, "protected": 48, "protected_reason": 48, "conductor": 49, "owner": 50,
 			"description": 51, "allocation_uuid": 52, "retired": 61, "retired_reason": 61, "lessee": 65, "network_data": 66,
-			"boot_mode": 75, "secure_boot": 75, "shard": 82,
+			"boot_mode": 75, "secure_boot": 75, "shard": 82, "parent_node": 83, "firmware_interface": 86, "service_step": 87,
+			"disable_power_off": 95, "instance_name": 104, "health": 109,
 		},
 		"/v1/nodes/" + id + "/states": {"raid_config": 12, "target_raid_config": 12, "boot_mode": 75, "secure_boot": 75},
 		"/v1/ports/" + port: {"internal_info": 18, "local_link_connection": 19, "pxe_enabled": 19, "portgroup_uuid": 24,
-			"physical_network": 34, "is_smartnic": 53},
+			"physical_network": 34, "is_smartnic": 53, "name": 88, "description": 97, "vendor": 100, "category": 101},
 		"/v1/drivers/fake-hardware": {"properties": 14, "type": 30, "default_power_interface": 30, "enabled_network_interfaces": 30,
 			"default_storage_interface": 33, "default_rescue_interface": 38, "default_bios_interface": 40},
 		"/v1": {"lookup": 22, "heartbeat": 22, "portgroups": 23, "volume": 32, "conductors": 49, "allocations": 52, "events": 54,
-			"deploy_templates": 55, "shards": 82},
+			"deploy_templates": 55, "shards": 82, "continue_inspection": 84, "runbooks": 92, "inspection_rules": 96},
+		"/v1/nodes/" + id + "/history/6bf5d4d6-9c1b-4f4c-9f0a-0d5b54f1a222": {"project": 113, "state": 115, "target_provision_state": 115, "duration_seconds": 115},
 	} {
 		for field, since := range fields {
 			before, after := r.at(since-1, "GET", path, nil), r.at(since, "GET", path, nil)
@@ -155,11 +206,6 @@ func TestFieldsByVersion(t *testing.T) {
 			if _, ok := after.body[field]; !ok {
 				t.Errorf("%s %s is not there in 1.%d: %s", path, field, since, after.text)
 			}
-		}
-	}
-	for _, field := range []string{"firmware_interface", "parent_node", "service_step", "disable_power_off", "instance_name", "health"} {
-		if _, ok := r.at(82, "GET", "/v1/nodes/"+id, nil).body[field]; ok {
-			t.Errorf("%s is newer than 1.82", field)
 		}
 	}
 }
@@ -192,11 +238,11 @@ func TestNegotiation(t *testing.T) {
 	}{
 		"none":               {nil, 200, "1.1"},
 		"old header":         {map[string]string{"X-OpenStack-Ironic-API-Version": "1.46"}, 200, "1.46"},
-		"latest":             {map[string]string{"X-OpenStack-Ironic-API-Version": "LATEST"}, 200, "1.82"},
+		"latest":             {map[string]string{"X-OpenStack-Ironic-API-Version": "LATEST"}, 200, "1.115"},
 		"standard wins":      {map[string]string{"X-OpenStack-Ironic-API-Version": "1.10", "OpenStack-API-Version": "baremetal 1.46"}, 200, "1.46"},
 		"one of several":     {map[string]string{"OpenStack-API-Version": "compute 2.90, baremetal 1.30"}, 200, "1.30"},
 		"of another service": {map[string]string{"OpenStack-API-Version": "compute 2.90"}, 200, "1.1"},
-		"too new":            {map[string]string{"X-OpenStack-Ironic-API-Version": "1.83"}, 406, ""},
+		"too new":            {map[string]string{"X-OpenStack-Ironic-API-Version": "1.116"}, 406, ""},
 		"far too new":        {map[string]string{"X-OpenStack-Ironic-API-Version": "1.99999"}, 406, ""},
 		"too old":            {map[string]string{"X-OpenStack-Ironic-API-Version": "1.0"}, 406, ""},
 		"other major":        {map[string]string{"X-OpenStack-Ironic-API-Version": "2.0"}, 406, ""},
@@ -215,14 +261,14 @@ func TestNegotiation(t *testing.T) {
 				t.Errorf("%s: %s answered %d with version %q, want %d with %q", name, path, a.status,
 					a.header.Get("X-OpenStack-Ironic-API-Version"), test.status, test.used)
 			}
-			if a.header.Get("X-OpenStack-Ironic-API-Minimum-Version") != "1.1" || a.header.Get("X-OpenStack-Ironic-API-Maximum-Version") != "1.82" {
+			if a.header.Get("X-OpenStack-Ironic-API-Minimum-Version") != "1.1" || a.header.Get("X-OpenStack-Ironic-API-Maximum-Version") != "1.115" {
 				t.Errorf("%s: the range of versions is missing", name)
 			}
 			if !strings.HasPrefix(a.header.Get("Openstack-Request-Id"), "req-") || a.header.Get("X-Openstack-Request-Id") == "" {
 				t.Errorf("%s: the request ids are missing", name)
 			}
 			if test.status == 406 {
-				if !strings.Contains(a.fault(), "The supported version range is: [1.1, 1.82].") || len(a.text) > 600 {
+				if !strings.Contains(a.fault(), "The supported version range is: [1.1, 1.115].") || len(a.text) > 600 {
 					t.Errorf("%s: %s", name, a.text)
 				}
 				if shape := "faultstring"; (path == "/v1") != strings.Contains(a.text, shape) {

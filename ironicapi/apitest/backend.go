@@ -28,7 +28,11 @@ type Backend struct {
 	drivers []conductor.DriverInfo
 	boot    map[string]conductor.BootDevice
 	lights  map[string]string
-	now     func() time.Time
+	looked  map[string]bool // nodes whose token was given
+
+	documents map[string]baremetal.Document // by uuid and kind
+	media     map[string][]baremetal.VirtualMedium
+	now       func() time.Time
 
 	// Fail, if set, is asked before each call by its name; an error is what the call answers.
 	Fail func(call string) error
@@ -41,7 +45,8 @@ var (
 
 // New returns a twin with the hardware types fake-hardware and caddy, and no nodes.
 func New() *Backend {
-	return &Backend{drivers: hardwareTypes(), boot: map[string]conductor.BootDevice{}, lights: map[string]string{}, now: time.Now}
+	return &Backend{drivers: hardwareTypes(), boot: map[string]conductor.BootDevice{}, lights: map[string]string{}, looked: map[string]bool{},
+		documents: map[string]baremetal.Document{}, media: map[string][]baremetal.VirtualMedium{}, now: time.Now}
 }
 
 func hardwareTypes() []conductor.DriverInfo {
