@@ -26,7 +26,7 @@ func TestMetricsHealthAndLog(t *testing.T) {
 	s.awaitPower("power on", "fake-1")
 
 	metrics := s.api.send(http.MethodGet, "/metrics", nil)
-	for _, want := range []string{"caddyshack_api_request_seconds_bucket{", `route="/v1/nodes/{node_ident}`, "go_goroutines"} {
+	for _, want := range []string{"caddyshack_api_request_seconds_bucket{", `route="/v1/nodes/{node}/states/power"`, "go_goroutines"} {
 		if metrics.status != http.StatusOK || !strings.Contains(string(metrics.body), want) {
 			t.Errorf("/metrics: %d without %s:\n%s", metrics.status, want, tail(string(metrics.body)))
 		}

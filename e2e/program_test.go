@@ -14,6 +14,7 @@ import (
 // program is a running caddyshack.
 type program struct {
 	*process
+	tmp   string // its temporary folder, since a killed demo cannot remove what it made
 	ready struct {
 		API, MQTT, TFTP, NFS string
 		PID                  int
@@ -37,7 +38,8 @@ func launch(t testing.TB, args ...string) *program {
 	readyFile := filepath.Join(t.TempDir(), "ready")
 	argv := append([]string{binary()}, args...)
 	argv = append(argv, "--listen", "127.0.0.1:0", "--ready-file", readyFile)
-	return &program{process: start(t, "caddyshack "+args[0], nil, argv...)}
+	tmp := t.TempDir()
+	return &program{process: start(t, "caddyshack "+args[0], []string{"TMPDIR=" + tmp}, argv...), tmp: tmp}
 }
 
 func (p *program) awaitReady() {

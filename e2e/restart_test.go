@@ -92,8 +92,7 @@ func TestInterrupted(t *testing.T) {
 			t.Parallel()
 			tmp := t.TempDir()
 			p := start(t, "caddyshack demo", []string{"TMPDIR=" + tmp}, binary(), "demo", "--listen", "127.0.0.1:0")
-			// The program must have come to its signal handler: it makes its
-			// folder right after that.
+			// The folder is made right after the signal handler is there.
 			eventually(t, readyTimeout, "the temporary folder of the demo", func() bool { return len(entries(t, tmp)) > 0 })
 			time.Sleep(after)
 			p.signal(syscall.SIGINT)

@@ -55,7 +55,8 @@ func newSite(t testing.TB, p *program, images string) *site {
 // startDemo is `make demo`.
 func startDemo(t testing.TB) *site {
 	t.Helper()
-	return newSite(t, startProgram(t, "demo"), t.TempDir())
+	p := startProgram(t, "demo")
+	return newSite(t, p, p.tmp)
 }
 
 // settings is the configuration of serve in these tests.
