@@ -59,6 +59,11 @@ func (s *stopper) UpdateClaimed(ctx context.Context, uuid string, epoch int64, c
 		if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
 			panic(err)
 		}
+		// The kernel stops the threads one by one: wait until it has happened,
+		// which shows by the time that has passed when this one goes on.
+		for began := time.Now(); time.Since(began) < 5*time.Second; {
+			time.Sleep(time.Millisecond)
+		}
 	}
 	return n, err
 }
