@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -64,7 +65,12 @@ func (cmd demoCmd) Run(ctx context.Context) error {
 		image = newDemoImage(log)
 	}
 	d := &daemon{cfg: cfg, log: log, builtins: map[string]images.Builtin{demo.Name: image}, wrapStore: cmd.wrapStore}
-	if err := d.open(ctx); err != nil {
+	err = d.open(ctx)
+	if err != nil && strings.Contains(err.Error(), syscall.EADDRINUSE.Error()) {
+		anyPorts(cfg) // another demo took a usual port at the same moment
+		err = d.open(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	defer d.closeLogged()
@@ -145,6 +151,12 @@ func randomSecret() (string, error) {
 		return "", fmt.Errorf("making a password: %w", err)
 	}
 	return hex.EncodeToString(b[:]), nil
+}
+
+// anyPorts lets all but the API listen wherever a port is free.
+func anyPorts(cfg *Config) {
+	cfg.Broker.Listen, cfg.Console.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	cfg.Boot.TFTPListen, cfg.Boot.NFSListen = "127.0.0.1:0", "127.0.0.1:0"
 }
 
 // freeIfTaken returns the usual address, or one with port 0 if it is in use.
