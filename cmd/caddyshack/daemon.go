@@ -67,7 +67,7 @@ type ready struct {
 // open binds all sockets and opens the store; on an error everything taken so
 // far has been released.
 func (d *daemon) open(ctx context.Context) error {
-	d.metrics, d.working = prometheus.NewRegistry(), make(chan struct{})
+	d.metrics, d.working = newMetrics(), make(chan struct{})
 	for _, part := range []func(context.Context) error{
 		d.openState, d.openAPIListener, d.openBroker, d.openBoot, d.openBootOffer, d.openConsoles, d.openFleet, d.openConductor, d.openAPI,
 	} {

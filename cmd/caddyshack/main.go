@@ -26,6 +26,7 @@ type commands struct {
 	Power    powerCmd    `cmd:"" group:"client" help:"Switch a node on or off, or reboot it."`
 	Deploy   deployCmd   `cmd:"" group:"client" help:"Bring a node to active with an image, whatever state it is in."`
 	Undeploy undeployCmd `cmd:"" group:"client" help:"Take a node's system away; it becomes available again."`
+	NFS      nfsCmd      `cmd:"" name:"nfs" group:"client" help:"Watch the nodes' NFS roots."`
 	Console  consoleCmd  `cmd:"" group:"client" help:"Open a node's serial console in this terminal."`
 }
 

@@ -23,10 +23,16 @@ func newAPIMetrics(reg *prometheus.Registry) func(ironicapi.Observation) {
 	}
 }
 
-// withMetrics serves /metrics beside the API, outside of its authentication:
-// the figures hold no names or secrets of nodes.
-func withMetrics(api http.Handler, reg *prometheus.Registry) http.Handler {
+// newMetrics returns a registry with the figures of the process itself.
+func newMetrics() *prometheus.Registry {
+	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return reg
+}
+
+// withMetrics serves /metrics beside the API, outside of its authentication:
+// the figures name nodes by uuid only and hold no secrets.
+func withMetrics(api http.Handler, reg *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.Handle("/", api)

@@ -55,6 +55,7 @@ func (d *daemon) openBoot(ctx context.Context) error {
 		return fmt.Errorf("%w; choose another address with boot.nfs_listen", err)
 	}
 	d.onClose(b.nfs.Close)
+	d.metrics.MustRegister(newNFSMetrics(b.nfs.Stats))
 	if b.trees, err = tftpd.NewTrees(rootsDir); err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func (d *daemon) openBootOffer(context.Context) error {
 		return nil
 	})
 	// Unpacking a root may take minutes: only the header has a deadline.
-	d.offer = &bootOffer{listener: l, server: &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}}
+	d.offer = &bootOffer{listener: l, server: &http.Server{Handler: remote.Guard(withMetrics(handler, d.metrics), secret), ReadHeaderTimeout: 10 * time.Second}}
 	return nil
 }
 

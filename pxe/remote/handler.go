@@ -38,6 +38,11 @@ func Handler(s Service, secret string) (http.Handler, error) {
 	handle(mux, "boot-status", func(ctx context.Context, in node) (pxe.BootStatus, error) {
 		return s.BootStatus(ctx, in.NodeID)
 	})
+	return Guard(mux, secret), nil
+}
+
+// Guard lets only callers that know the secret reach h.
+func Guard(h http.Handler, secret string) http.Handler {
 	want := sha256.Sum256([]byte("Bearer " + secret))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got := sha256.Sum256([]byte(r.Header.Get("Authorization")))
@@ -45,8 +50,8 @@ func Handler(s Service, secret string) (http.Handler, error) {
 			reply(w, http.StatusUnauthorized, failure{baremetal.Unauthorized.String(), "the boot service's secret is wrong; check boot.token_file on both sides"})
 			return
 		}
-		mux.ServeHTTP(w, r)
-	}), nil
+		h.ServeHTTP(w, r)
+	})
 }
 
 // handle adds one call: its argument and its result are JSON.
