@@ -156,6 +156,7 @@ func (c *Conductor) Run(ctx context.Context) error {
 	g.Go(func() error { return c.wakeLoop(gctx) })
 	g.Go(func() error { return c.heartbeatLoop(gctx) })
 	g.Go(func() error { return c.syncLoop(gctx) })
+	g.Go(func() error { return c.allocationLoop(gctx) })
 	err = g.Wait()
 	c.mu.Lock()
 	c.stopping = true

@@ -39,14 +39,18 @@ func (w *work) planDeploy(ctx context.Context, t *drivers.Task) ([]baremetal.Ste
 	return w.c.deployPlan(ctx, t, w.node.Work.Intent.Steps)
 }
 
-// deployPlan is the list of a deploy: a caller's step replaces the default of
-// the same name, and priority 0 removes it.
+// deployPlan is the list of a deploy: a step of a template, and then a
+// caller's, replaces the default of the same name, and priority 0 removes it.
 func (c *Conductor) deployPlan(ctx context.Context, t *drivers.Task, given []baremetal.Step) ([]baremetal.Step, error) {
 	steps, err := c.driverSteps(ctx, t, baremetal.DeployStep)
 	if err != nil {
 		return nil, err
 	}
-	for _, g := range given {
+	templates, err := c.templateSteps(ctx, &t.Node)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range append(templates, given...) {
 		s, err := findStep(steps, g, "deploy")
 		if err != nil && g.Priority > 0 {
 			return nil, err
@@ -89,6 +93,12 @@ func (w *work) tearDown(ctx context.Context) (bool, error) {
 		return false, w.fail(ctx, "Failed to tear down: "+err.Error(), "")
 	case result.Wait != nil:
 		return w.waitHere(ctx, "Failed to tear down", result.Wait)
+	}
+	if err := w.detachAll(ctx, t); err != nil {
+		if ctx.Err() != nil || baremetal.IsKind(err, baremetal.ClaimLost) {
+			return true, err
+		}
+		return false, w.fail(ctx, "Failed to tear down: "+err.Error(), "")
 	}
 	return true, w.write(ctx, func(n *baremetal.Node, now time.Time) error {
 		n.InstanceInfo, n.InstanceUUID, n.InstanceName, n.AllocationUUID = "", "", "", ""

@@ -71,6 +71,9 @@ func (c *Conductor) UpdateNode(ctx context.Context, who Caller, ident string, ch
 		if err := change(n); err != nil {
 			return err
 		}
+		if n.InstanceUUID == "" {
+			n.AllocationUUID = "" // the allocation ends with its instance
+		}
 		if err := c.SetInterfaces(n); err != nil {
 			return err
 		}
@@ -242,7 +245,7 @@ func (c *Conductor) CreatePort(ctx context.Context, _ Caller, p *baremetal.Port)
 // UpdatePort applies change to a port of a node that nobody works on.
 func (c *Conductor) UpdatePort(ctx context.Context, _ Caller, ident string, change func(p *baremetal.Port, n *baremetal.Node) error) (baremetal.Port, error) {
 	var out baremetal.Port
-	err := c.portWhenFree(ctx, func(free func(*baremetal.Node) error) (err error) {
+	err := c.whenNodeFree(ctx, func(free func(*baremetal.Node) error) (err error) {
 		out, err = c.Store.UpdatePort(ctx, ident, func(p *baremetal.Port, n *baremetal.Node) error {
 			if err := free(n); err != nil {
 				return err
@@ -256,7 +259,7 @@ func (c *Conductor) UpdatePort(ctx context.Context, _ Caller, ident string, chan
 
 // DeletePort removes a port that carries no VIF (or whose node is in maintenance).
 func (c *Conductor) DeletePort(ctx context.Context, _ Caller, ident string) error {
-	return c.portWhenFree(ctx, func(free func(*baremetal.Node) error) error {
+	return c.whenNodeFree(ctx, func(free func(*baremetal.Node) error) error {
 		return c.Store.DeletePort(ctx, ident, func(p *baremetal.Port, n *baremetal.Node) error {
 			if err := free(n); err != nil {
 				return err
@@ -269,8 +272,8 @@ func (c *Conductor) DeletePort(ctx context.Context, _ Caller, ident string) erro
 	})
 }
 
-// portWhenFree tries until the port's node is not locked, up to LockWait.
-func (c *Conductor) portWhenFree(ctx context.Context, try func(free func(*baremetal.Node) error) error) error {
+// whenNodeFree tries until the node of a resource is not locked, up to LockWait.
+func (c *Conductor) whenNodeFree(ctx context.Context, try func(free func(*baremetal.Node) error) error) error {
 	giveUp := time.Now().Add(c.LockWait)
 	for {
 		freed := c.freed()

@@ -263,6 +263,11 @@ func (c *Conductor) validateFor(ctx context.Context, n baremetal.Node, event bar
 		return nil
 	}
 	t := c.readTask(ctx, n)
+	if event == baremetal.EventDeploy || event == baremetal.EventRebuild {
+		if err := checkTraits(&n); err != nil {
+			return err
+		}
+	}
 	for _, kind := range kinds {
 		impl, err := c.Registry.Interface(&n, kind)
 		if err != nil {

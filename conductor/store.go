@@ -66,6 +66,28 @@ type Store interface {
 	ChangeDocument(ctx context.Context, nodeUUID string, kind baremetal.DocumentKind, epoch int64,
 		change func(baremetal.Object) (baremetal.Object, error)) error
 
+	Portgroups() baremetal.Collection[baremetal.Portgroup]
+	VolumeConnectors() baremetal.Collection[baremetal.VolumeConnector]
+	VolumeTargets() baremetal.Collection[baremetal.VolumeTarget]
+	DeployTemplates() baremetal.Collection[baremetal.DeployTemplate]
+
+	// Allocations: one created with a NodeUUID takes that node in the same
+	// transaction, one deleted frees its node; a node that lets go of its
+	// allocation takes it along.
+	Allocations() baremetal.Collection[baremetal.Allocation]
+	// Candidates lists the free nodes that fit an allocation in all but their traits.
+	Candidates(ctx context.Context, a *baremetal.Allocation) ([]baremetal.Candidate, error)
+	// AllocationsDue lists the allocations under way on which no live claim is, or
+	// one of host's earlier life.
+	AllocationsDue(ctx context.Context, owner, host string) ([]string, error)
+	// ClaimAllocation is Claim for an allocation that is under way; kind ClaimLost if it is not.
+	ClaimAllocation(ctx context.Context, uuid, owner, host string, lease time.Duration) (baremetal.Allocation, error)
+	// Allocate gives a node to an allocation in one transaction, under its claim
+	// (kind ClaimLost), if check accepts the node as it is then.
+	Allocate(ctx context.Context, uuid string, epoch int64, node string, check func(*baremetal.Node) error) error
+	// FailAllocation ends an allocation under its claim, with the reason.
+	FailAllocation(ctx context.Context, uuid string, epoch int64, reason string) error
+
 	AppendHistory(ctx context.Context, e *baremetal.HistoryEntry) error
 	Heartbeat(ctx context.Context, c *baremetal.Conductor) error
 	Conductors(ctx context.Context, p baremetal.Page) ([]baremetal.Conductor, error)

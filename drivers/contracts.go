@@ -206,6 +206,23 @@ type Network interface {
 	Validator
 }
 
+// VIF is a virtual interface on its way to or from a port or a port group; one of the two is set.
+type VIF struct {
+	ID        string
+	Port      *baremetal.Port
+	Portgroup *baremetal.Portgroup
+}
+
+// VIFs is implemented by a Network whose ports carry virtual interfaces. The
+// conductor chooses the port and keeps the interface in its internal_info,
+// after AttachVIF and before DetachVIF. A Network without it accepts any
+// virtual interface and keeps none.
+type VIFs interface {
+	AttachVIF(ctx context.Context, t *Task, v VIF) error
+	// DetachVIF may be called again for an interface that is detached already.
+	DetachVIF(ctx context.Context, t *Task, v VIF) error
+}
+
 // Inspect finds out what a machine is.
 type Inspect interface {
 	Validator

@@ -21,6 +21,13 @@ type Store interface {
 	CreateChassis(ctx context.Context, c *baremetal.Chassis) error
 	UpdateChassis(ctx context.Context, uuid string, change func(*baremetal.Chassis) error) (baremetal.Chassis, error)
 	DeleteChassis(ctx context.Context, uuid string) error
+	Portgroups() baremetal.Collection[baremetal.Portgroup]
+	VolumeConnectors() baremetal.Collection[baremetal.VolumeConnector]
+	VolumeTargets() baremetal.Collection[baremetal.VolumeTarget]
+	DeployTemplates() baremetal.Collection[baremetal.DeployTemplate]
+	Runbooks() baremetal.Collection[baremetal.Runbook]
+	InspectionRules() baremetal.Collection[baremetal.InspectionRule]
+	Allocations() baremetal.Collection[baremetal.Allocation]
 	History(ctx context.Context, q baremetal.HistoryQuery) ([]baremetal.HistoryEntry, error)
 	HistoryEntry(ctx context.Context, nodeUUID, uuid string) (baremetal.HistoryEntry, error)
 	// Document is what is kept of a node beside its row.
@@ -52,6 +59,21 @@ type Conductor interface {
 	CreatePort(ctx context.Context, who conductor.Caller, p *baremetal.Port) error
 	UpdatePort(ctx context.Context, who conductor.Caller, ident string, change func(p *baremetal.Port, n *baremetal.Node) error) (baremetal.Port, error)
 	DeletePort(ctx context.Context, who conductor.Caller, ident string) error
+
+	// These are the Store's collections as they are written: under the lock of
+	// the node and its rules. An allocation without a NodeUUID gets its node in
+	// the background.
+	Portgroups() baremetal.Collection[baremetal.Portgroup]
+	VolumeConnectors() baremetal.Collection[baremetal.VolumeConnector]
+	VolumeTargets() baremetal.Collection[baremetal.VolumeTarget]
+	Allocations() baremetal.Collection[baremetal.Allocation]
+
+	// VIFs lists the virtual interfaces attached to the node.
+	VIFs(ctx context.Context, ident string) ([]string, error)
+	// AttachVIF is kind Conflict if the interface is attached already, Invalid if no port is free.
+	AttachVIF(ctx context.Context, who conductor.Caller, ident string, r conductor.VIFRequest) error
+	// DetachVIF is kind Invalid if the interface is not attached.
+	DetachVIF(ctx context.Context, who conductor.Caller, ident, vif string) error
 
 	SetPower(ctx context.Context, who conductor.Caller, ident string, r conductor.PowerRequest) error
 	SetProvision(ctx context.Context, who conductor.Caller, ident string, r conductor.ProvisionRequest) error

@@ -61,7 +61,7 @@ func (d *daemon) caddyType(boot nfsroot.BootService) *drivers.HardwareType {
 			"firmware":   {"no-firmware": absent("firmware")},
 			"inspect":    {"no-inspect": absent("inspection")},
 			"management": {"backplane": backplane.Management{Driver: units}},
-			"network":    {"noop": drivers.NoOp{}},
+			"network":    {"noop": drivers.NoOp{}, "flat": drivers.Flat{}},
 			"power":      {"backplane": backplane.Power{Driver: units}},
 			"raid":       {"no-raid": absent("raid")},
 			"rescue":     {"no-rescue": absent("rescue")},

@@ -27,7 +27,7 @@ func HardwareType() *drivers.HardwareType {
 			"firmware":   {"fake": Firmware{}, "no-firmware": absent("firmware")},
 			"inspect":    {"fake": Inspect{}, "no-inspect": absent("inspection")},
 			"management": {"fake": Management{}},
-			"network":    {"noop": drivers.NoOp{}, "flat": drivers.NoOp{}},
+			"network":    {"noop": drivers.NoOp{}, "flat": drivers.Flat{}},
 			"power":      {"fake": Power{}},
 			"raid":       {"fake": RAID{}, "no-raid": absent("raid")},
 			"rescue":     {"fake": Rescue{}, "no-rescue": absent("rescue")},

@@ -19,6 +19,7 @@ const Host = "twin"
 
 // Backend is the twin. The zero value is not usable; see New.
 type Backend struct {
+	*collections
 	mu      sync.Mutex
 	nextID  int64
 	nodes   []*baremetal.Node
@@ -47,6 +48,7 @@ var (
 func New() *Backend {
 	return &Backend{drivers: hardwareTypes(), boot: map[string]conductor.BootDevice{}, lights: map[string]string{}, looked: map[string]bool{},
 		documents: map[string]baremetal.Document{}, media: map[string][]baremetal.VirtualMedium{}, now: time.Now}
+	return &Backend{collections: newCollections(), drivers: hardwareTypes(), boot: map[string]conductor.BootDevice{}, lights: map[string]string{}, now: time.Now}
 }
 
 func hardwareTypes() []conductor.DriverInfo {
