@@ -120,6 +120,3 @@ func needsMinor(since int) error {
 	return baremetal.Errorf(baremetal.NotAcceptable,
 		"Request not acceptable. The minimal required API version should be %s", minorText(since))
 }
-
-// notYet is the answer of writes to resources that are still to come.
-func notYet(what string) error { return invalid("%s: not available yet", what) }

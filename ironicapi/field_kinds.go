@@ -1,6 +1,9 @@
 package ironicapi
 
 import (
+	"encoding/json"
+	"fmt"
+	"strconv"
 	"time"
 
 	"caddyshack/baremetal"
@@ -155,4 +158,26 @@ func appendLinks(b []byte, base, path, id, rest string) []byte {
 	b = append(b, id...)
 	b = append(b, rest...)
 	return append(b, `","rel":"bookmark"}]`...)
+}
+
+// number is a whole number of a range; removed it becomes the lowest.
+func number[T any](name string, since int, o option, lowest, highest int64, at func(*T) *int64) field[T] {
+	f := newField(name, since, typeNumber, o, func(b []byte, _ *encoding, t *T) []byte { return strconv.AppendInt(b, *at(t), 10) })
+	f.get = func(t *T) any { return json.Number(strconv.FormatInt(*at(t), 10)) }
+	f.set = func(t *T, v any, _ int) error {
+		if v == nil {
+			*at(t) = lowest
+			return nil
+		}
+		n, ok := wholeNumber(v)
+		switch {
+		case !ok:
+			return wrongType(v, "integer")
+		case n < lowest || n > highest:
+			return schemaError(fmt.Sprintf("%d is not between %d and %d in %s", n, lowest, highest, name))
+		}
+		*at(t) = n
+		return nil
+	}
+	return f
 }

@@ -76,8 +76,6 @@ func TestErrorShapes(t *testing.T) {
 		{"PUT", "/v1/nodes/n1/states/provision", map[string]any{"target": "clean", "clean_steps": []any{map[string]any{"interface": "x", "step": "y"}}}, 400, application, "'x' is not one of"},
 		{"PUT", "/v1/nodes/n1/states/console", map[string]any{"enabled": "perhaps"}, 400, application, "Invalid enabled"},
 		{"PUT", "/v1/nodes/n1/management/boot_device", map[string]any{"boot_device": "tape"}, 400, application, "Invalid boot device tape specified."},
-		{"PUT", "/v1/nodes/n1/traits", map[string]any{"traits": []any{}}, 400, application, "traits: not available yet"},
-		{"POST", "/v1/portgroups", map[string]any{}, 400, application, "portgroups: not available yet"},
 		{"GET", "/v1/portgroups/x", nil, 404, application, "Portgroup x could not be found."},
 		{"GET", "/v1/drivers/nope", nil, 404, application, "nope"},
 		{"GET", "/v1/chassis/nope", nil, 400, application, "Expected UUID for chassis: nope."},

@@ -70,7 +70,7 @@ func nodeFields() []field[node] {
 		stamp("inspection_started_at", 6, sortable, func(n *node) time.Time { return n.InspectionStartedAt }),
 		stamp("inspection_finished_at", 6, sortable, func(n *node) time.Time { return n.InspectionFinishedAt }),
 		text("resource_class", 21, sortable|inBoth, func(n *node) *string { return &n.ResourceClass }, longestClass),
-		shown("traits", 37, typeArray, 0, func(b []byte, _ *encoding, _ *node) []byte { return append(b, "[]"...) }),
+		shown("traits", 37, typeArray, 0, func(b []byte, _ *encoding, n *node) []byte { return append(b, n.Traits.Text()...) }),
 		conductorGroup(),
 		automatedClean(),
 		flag("protected", 48, sortable|patchable, false, func(n *node) *bool { return &n.Protected }),

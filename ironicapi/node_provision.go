@@ -93,7 +93,10 @@ func (c *call) provisionBody(body map[string]any, r *conductor.ProvisionRequest)
 		if body["clean_steps"] != nil || body["service_steps"] != nil {
 			return invalid("\"runbook\" can not be given together with steps")
 		}
-		return notYet("runbooks")
+		if r.DisableRamdisk, _, err = boolIn(body, "disable_ramdisk"); err != nil {
+			return err
+		}
+		return c.useRunbook(body["runbook"], r)
 	}
 	if r.CleanSteps, err = cleanSteps(body, "clean_steps", r.Verb == baremetal.VerbClean); err != nil {
 		return err

@@ -172,8 +172,11 @@ func TestOpenstackClient(t *testing.T) {
 		"node trait list pi", "node vif list pi", "node bios setting list pi"} {
 		o.must(words(list))
 	}
-	o.refused("not available yet", words("node add trait pi CUSTOM_X")...)
-	o.refused("not available yet", words("allocation create --resource-class x")...)
+	o.must(words("node add trait pi CUSTOM_X"), "Added trait CUSTOM_X")
+	o.must(words("node trait list pi"), "CUSTOM_X")
+	o.must(words("allocation create --resource-class x --name a1"), "a1")
+	o.must(words("allocation list"), "a1")
+	o.must(words("allocation delete a1"), "Deleted allocation a1")
 	o.must(words("port delete "+port), "Deleted port")
 	o.must(words("node delete pi"), "Deleted node pi")
 	o.must(words("chassis delete "+chassis), "Deleted chassis")

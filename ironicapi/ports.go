@@ -22,8 +22,8 @@ var portFilters = []param{
 	{name: "binding:host_id", since: 1, doc: "answers an empty list"},
 }
 
-func listPorts(c *call) error           { return c.portList(false, nil) }
-func listPortsDetail(c *call) error     { return c.portList(true, nil) }
+func listPorts(c *call) error           { return c.portList(false, nil, nil) }
+func listPortsDetail(c *call) error     { return c.portList(true, nil, nil) }
 func listNodePorts(c *call) error       { return c.nodePorts(false) }
 func listNodePortsDetail(c *call) error { return c.nodePorts(true) }
 
@@ -32,11 +32,12 @@ func (c *call) nodePorts(detailed bool) error {
 	if err != nil {
 		return err
 	}
-	return c.portList(detailed, &n.UUID)
+	return c.portList(detailed, &n.UUID, nil)
 }
 
-func (c *call) portList(detailed bool, nodeUUID *string) error {
-	q := baremetal.PortQuery{NodeUUID: nodeUUID}
+// portList answers a list of ports, narrowed to those of a node and of a port group if they are not nil.
+func (c *call) portList(detailed bool, nodeUUID, portgroupUUID *string) error {
+	q := baremetal.PortQuery{NodeUUID: nodeUUID, PortgroupUUID: portgroupUUID}
 	var err error
 	if q.Page, err = c.page(portTable.sortableKey); err != nil {
 		return err
@@ -67,14 +68,8 @@ func (c *call) portList(detailed bool, nodeUUID *string) error {
 
 // portFilter reads the filters of a port list; none means that nothing can match.
 func (c *call) portFilter(q *baremetal.PortQuery) (none bool, err error) {
-	narrowing := 0
-	for _, name := range []string{"node", "portgroup", "shard"} {
-		if _, ok := c.arg(name); ok {
-			narrowing++
-		}
-	}
-	if narrowing > 1 {
-		return false, baremetal.Errorf(baremetal.Forbidden, "Operation not permitted.")
+	if err := c.atMostOne("node", "portgroup", "shard"); err != nil {
+		return false, err
 	}
 	if _, ok := c.arg("binding:host_id"); ok {
 		return true, nil
@@ -109,14 +104,19 @@ func (c *call) portFilter(q *baremetal.PortQuery) (none bool, err error) {
 		}
 		q.Address = &mac
 	}
-	if s, ok := c.arg("shard"); ok {
-		if q.Shards = splitExact(s); q.Shards == nil { // no shard must not mean every shard
-			return false, invalid("shard must name at least one shard")
-		}
+	if q.Shards, err = c.listArg("shard"); err != nil {
+		return false, err
+	}
+	if s, ok := c.arg("conductor_groups"); ok {
+		q.ConductorGroups = groupList(s)
 	}
 	q.DescriptionContains = c.textArg("description_contains")
 	if s, ok := c.arg("portgroup"); ok {
-		return false, baremetal.Errorf(baremetal.NotFound, "Portgroup %s could not be found.", show(s))
+		g, err := c.visiblePortgroup(s)
+		if err != nil {
+			return false, err
+		}
+		q.PortgroupUUID = &g.UUID
 	}
 	return none, nil
 }
@@ -182,9 +182,6 @@ func createPort(c *call) error {
 	if err := portTable.create(&p, body, c.minor); err != nil {
 		return err
 	}
-	if err := checkPort(&p); err != nil {
-		return err
-	}
 	n, err := c.visibleNode(p.NodeUUID)
 	if err != nil {
 		return asInvalid(err)
@@ -200,14 +197,6 @@ func createPort(c *call) error {
 	return c.replyPort(http.StatusCreated, &p, portTable.all(c.minor))
 }
 
-// checkPort holds what is true of every port.
-func checkPort(p *port) error {
-	if p.PortgroupUUID != "" {
-		return invalid("Portgroup %s could not be found.", p.PortgroupUUID)
-	}
-	return nil
-}
-
 func patchPort(c *call) error {
 	id, err := c.portIdent()
 	if err != nil {
@@ -221,6 +210,7 @@ func patchPort(c *call) error {
 	if err != nil {
 		return err
 	}
+	var moved *node // where a port goes that changes its node
 	for _, op := range ops {
 		if op.path[0] != "node_uuid" {
 			continue
@@ -233,6 +223,7 @@ func patchPort(c *call) error {
 			if err := c.check("port:create", portAdmin, targetOf(&n)); err != nil {
 				return err
 			}
+			moved = &n
 		} else if op.op == "move" || op.op == "copy" {
 			return invalid("Couldn't apply patch '[%s]'. Reason: /node_uuid can only be set to a value", op.text)
 		}
@@ -245,8 +236,10 @@ func patchPort(c *call) error {
 		if err := portTable.patch(p, ops, c.minor); err != nil {
 			return err
 		}
-		if err := checkPort(p); err != nil {
-			return err
+		if p.NodeUUID != before.NodeUUID && moved != nil {
+			if err := checkPortMove(p, n, moved); err != nil {
+				return err
+			}
 		}
 		return checkPortChange(p, &before, n)
 	})
@@ -288,6 +281,19 @@ func checkPortChange(p, before *port, n *node) error {
 		return baremetal.Errorf(baremetal.Conflict,
 			"Port %s can not have %s updated unless node %s is in one of the states enroll, inspecting, inspect wait, manageable or in maintenance mode.",
 			p.UUID, changed, n.UUID)
+	}
+	return nil
+}
+
+// checkPortMove refuses to take a port from its node to another while something depends on it.
+func checkPortMove(p *port, from, to *node) error {
+	if vif := p.InternalInfo.Str(baremetal.TenantVIF); vif != "" && !from.Maintenance {
+		return baremetal.Errorf(baremetal.Conflict, "Port %s can not be moved while VIF %s is attached to it; detach it first.", p.UUID, vif)
+	}
+	if !to.Maintenance && !slices.Contains(portStates, to.ProvisionState) {
+		return baremetal.Errorf(baremetal.Conflict,
+			"Port %s can not be moved to node %s unless that is in one of the states enroll, inspecting, inspect wait, manageable or in maintenance mode.",
+			p.UUID, to.UUID)
 	}
 	return nil
 }

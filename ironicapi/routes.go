@@ -20,7 +20,7 @@ func routes() []route {
 	var all []route
 	for _, part := range [][]route{
 		rootRoutes(), nodeRoutes(), stateRoutes(), managementRoutes(), nodePartRoutes(), portRoutes(), chassisRoutes(),
-		driverRoutes(), hostRoutes(), agentRoutes(), laterRoutes(), laterNodeRoutes(),
+		driverRoutes(), hostRoutes(), agentRoutes(), resourceRoutes(), nodeResourceRoutes(), // the last ends with what is unknown
 	} {
 		all = append(all, part...)
 	}

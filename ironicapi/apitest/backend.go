@@ -46,9 +46,8 @@ var (
 
 // New returns a twin with the hardware types fake-hardware and caddy, and no nodes.
 func New() *Backend {
-	return &Backend{drivers: hardwareTypes(), boot: map[string]conductor.BootDevice{}, lights: map[string]string{}, looked: map[string]bool{},
+	return &Backend{collections: newCollections(), drivers: hardwareTypes(), boot: map[string]conductor.BootDevice{}, lights: map[string]string{}, looked: map[string]bool{},
 		documents: map[string]baremetal.Document{}, media: map[string][]baremetal.VirtualMedium{}, now: time.Now}
-	return &Backend{collections: newCollections(), drivers: hardwareTypes(), boot: map[string]conductor.BootDevice{}, lights: map[string]string{}, now: time.Now}
 }
 
 func hardwareTypes() []conductor.DriverInfo {

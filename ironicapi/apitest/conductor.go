@@ -125,6 +125,9 @@ func (b *Backend) CreatePort(_ context.Context, _ conductor.Caller, p *baremetal
 }
 
 func (b *Backend) uniquePort(p *baremetal.Port) error {
+	if _, err := b.portgroups.at(p.PortgroupUUID); err != nil && p.PortgroupUUID != "" {
+		return baremetal.Errorf(baremetal.Invalid, "Portgroup %s could not be found.", p.PortgroupUUID)
+	}
 	for _, other := range b.ports {
 		switch {
 		case other.ID == p.ID && p.ID != 0:
