@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -65,6 +66,9 @@ func run(ctx context.Context, args []string) int {
 		return exitUsage
 	}
 	if err := kctx.Run(); err != nil {
+		if ctx.Err() != nil && strings.Contains(err.Error(), context.Canceled.Error()) {
+			return 0 // asked to stop while it was still starting; not every library wraps the reason
+		}
 		fmt.Fprintln(os.Stderr, "caddyshack:", err)
 		var usage *configError
 		if errors.As(err, &usage) {
