@@ -4,8 +4,11 @@ import "caddyshack/ironicapi"
 
 // authenticator makes what the configuration asks for; nil is noauth.
 func (d *daemon) authenticator() (ironicapi.Authenticator, error) {
-	if d.cfg.API.Auth != "http_basic" {
-		return nil, nil
+	switch d.cfg.API.Auth {
+	case "http_basic":
+		return ironicapi.NewBasicAuth(d.cfg.API.HtpasswdFile)
+	case "keystone":
+		return d.cfg.API.Keystone.authenticator(d.log.With("part", "keystone"))
 	}
-	return ironicapi.NewBasicAuth(d.cfg.API.HtpasswdFile)
+	return nil, nil
 }

@@ -41,6 +41,27 @@ type APIConfig struct {
 	Insecure       bool   `toml:"insecure"`
 	TLSCert        string `toml:"tls_cert"`
 	TLSKey         string `toml:"tls_key"`
+
+	Keystone KeystoneConfig `toml:"keystone"`
+}
+
+// KeystoneConfig is the Identity service that knows who sends a request.
+type KeystoneConfig struct {
+	OsloFile           string   `toml:"oslo_file"`
+	AuthURL            string   `toml:"auth_url"`
+	Username           string   `toml:"username"`
+	Password           string   `toml:"password"`
+	UserDomainName     string   `toml:"user_domain_name"`
+	ProjectName        string   `toml:"project_name"`
+	ProjectDomainName  string   `toml:"project_domain_name"`
+	SystemScope        string   `toml:"system_scope"`
+	WWWAuthenticateURI string   `toml:"www_authenticate_uri"`
+	CAFile             string   `toml:"cafile"`
+	Insecure           bool     `toml:"insecure"`
+	TokenCacheTime     Duration `toml:"token_cache_time"`
+	ElevateService     bool     `toml:"rbac_service_role_elevated_access"`
+	ServiceProject     string   `toml:"rbac_service_project_name"`
+	AdminProjects      []string `toml:"admin_projects"`
 }
 
 // DatabaseConfig says where the rows are kept.

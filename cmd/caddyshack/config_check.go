@@ -35,14 +35,18 @@ func (c *Config) checkAPI() error {
 	switch c.API.Auth {
 	case "noauth":
 		if beyondLoopback(c.API.Listen) && !c.API.Insecure {
-			return bad("api.auth", "noauth on %s lets everybody on the network rule the chassis; set auth = \"http_basic\", or insecure = true if that is wanted", c.API.Listen)
+			return bad("api.auth", "noauth on %s lets everybody on the network rule the chassis; set auth = \"http_basic\" or \"keystone\", or insecure = true if that is wanted", c.API.Listen)
 		}
 	case "http_basic":
 		if c.API.HtpasswdFile == "" {
 			return bad("api.htpasswd_file", "http_basic needs a file of users; make one with `htpasswd -B -c FILE USER`")
 		}
+	case "keystone":
+		if err := c.API.Keystone.check(); err != nil {
+			return err
+		}
 	default:
-		return bad("api.auth", "%q is not known; use \"noauth\" or \"http_basic\"", c.API.Auth)
+		return bad("api.auth", "%q is not known; use \"noauth\", \"http_basic\" or \"keystone\"", c.API.Auth)
 	}
 	if (c.API.TLSCert == "") != (c.API.TLSKey == "") {
 		return bad("api.tls_cert", "TLS needs both tls_cert and tls_key")
