@@ -70,7 +70,7 @@ def one(test, out):
     warnings.simplefilter("ignore")
     sys.stdout = sys.stderr = io.StringIO()
     result = unittest.TestResult()
-    test.run(result)
+    unittest.TestSuite([test]).run(result)  # with the set-up of its class
     bad = result.errors + result.failures
     if bad:
         out.send(("failed", bad[0][1]))
