@@ -111,7 +111,8 @@ func (c *Conductor) prepare(ctx context.Context, n *baremetal.Node, event bareme
 	if err := c.validateFor(ctx, *n, event); err != nil {
 		return nil, "", err
 	}
-	if len(r.DeploySteps) > 0 {
+	deploys := event == baremetal.EventDeploy || event == baremetal.EventRebuild
+	if len(r.DeploySteps) > 0 || deploys && n.InstanceInfo.Has("traits") { // traits bring templates
 		if _, err := c.deployPlan(ctx, c.readTask(ctx, *n), r.DeploySteps); err != nil {
 			return nil, "", err
 		}

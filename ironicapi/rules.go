@@ -59,7 +59,8 @@ func rulePhase() field[inspectionRule] {
 }
 
 // ruleParts is a list of conditions or actions. Those of a sensitive rule are
-// shown as null; a patch works on what is stored.
+// shown as null, and for a patch they are one secret, which it may replace and
+// not look into.
 func ruleParts(name string, o option, at func(*inspectionRule) *string, ops, known []string) field[inspectionRule] {
 	f := newField(name, 96, typeArray, inBoth|o, func(b []byte, _ *encoding, r *inspectionRule) []byte {
 		switch {
@@ -71,7 +72,10 @@ func ruleParts(name string, o option, at func(*inspectionRule) *string, ops, kno
 		return append(b, *at(r)...)
 	})
 	f.get = func(r *inspectionRule) any {
-		if *at(r) == "" {
+		switch {
+		case r.Sensitive:
+			return masked
+		case *at(r) == "":
 			return []any{}
 		}
 		v, err := decodeJSON([]byte(*at(r)))
@@ -81,8 +85,11 @@ func ruleParts(name string, o option, at func(*inspectionRule) *string, ops, kno
 		return v
 	}
 	f.set = func(r *inspectionRule, v any, _ int) error {
-		if v == nil {
+		switch {
+		case v == nil:
 			v = []any{}
+		case v == masked && *at(r) != "", v == masked && o&required == 0:
+			return nil // as it was
 		}
 		list, ok := v.([]any)
 		if !ok {
