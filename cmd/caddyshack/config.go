@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"caddyshack/drivers/fake"
 )
 
 // Config is the configuration file of `caddyshack serve`. The zero value of
@@ -21,6 +23,7 @@ type Config struct {
 	Host           string   `toml:"host"`
 	ConductorGroup string   `toml:"conductor_group"`
 	Place          string   `toml:"place"`
+	HardwareTypes  []string `toml:"hardware_types"`
 
 	API      APIConfig      `toml:"api"`
 	Database DatabaseConfig `toml:"database"`
@@ -41,6 +44,8 @@ type APIConfig struct {
 	Insecure       bool   `toml:"insecure"`
 	TLSCert        string `toml:"tls_cert"`
 	TLSKey         string `toml:"tls_key"`
+	// EnableAgents is Ironic's enable_ramdisk_endpoints; nil = true.
+	EnableAgents *bool `toml:"enable_ramdisk_endpoints"`
 
 	Keystone KeystoneConfig `toml:"keystone"`
 }
@@ -120,8 +125,9 @@ type ConsoleConfig struct {
 
 // DeployConfig holds the deadlines of deploys.
 type DeployConfig struct {
-	BootTimeout    Duration `toml:"boot_timeout"`
-	AutomatedClean *bool    `toml:"automated_clean"`
+	BootTimeout     Duration `toml:"boot_timeout"`
+	AutomatedClean  *bool    `toml:"automated_clean"`
+	ForcePowerState bool     `toml:"force_power_state_during_sync"`
 }
 
 // LogConfig is what is logged, to standard error.
@@ -152,6 +158,14 @@ const (
 	roleOSServer  = "os-server"
 	roleConsole   = "console"
 )
+
+// The hardware types besides fake's; ipmi is fake-hardware under Ironic's names.
+const (
+	typeCaddy = "caddy"
+	typeIPMI  = "ipmi"
+)
+
+func allHardwareTypes() []string { return []string{typeCaddy, fake.Name, typeIPMI} }
 
 func allRoles() []string {
 	return []string{roleAPI, roleConductor, roleBroker, roleBoot, roleOSServer, roleConsole}
@@ -250,6 +264,9 @@ func (c *Config) complete() {
 	if len(c.Roles) == 0 {
 		c.Roles = allRoles()
 	}
+	if len(c.HardwareTypes) == 0 {
+		c.HardwareTypes = []string{typeCaddy, fake.Name}
+	}
 	orDefault(&c.Place, "default")
 	orDefault(&c.API.Listen, "127.0.0.1:6385")
 	orDefault(&c.API.Auth, "noauth")
@@ -281,6 +298,11 @@ func (c *Config) check() error {
 	for _, r := range c.Roles {
 		if !slices.Contains(allRoles(), r) {
 			return bad("roles", "%q is not a role; the roles are %s", r, strings.Join(allRoles(), ", "))
+		}
+	}
+	for _, name := range c.HardwareTypes {
+		if !slices.Contains(allHardwareTypes(), name) {
+			return bad("hardware_types", "%q is not a hardware type; there are %s", name, strings.Join(allHardwareTypes(), ", "))
 		}
 	}
 	for _, check := range []func() error{c.checkAPI, c.checkDatabase, c.checkBroker, c.checkBoot, c.checkConsole, c.checkLog} {

@@ -23,6 +23,7 @@ func TestConfigErrorsNameTheLine(t *testing.T) {
 		"keystone, scope":  {fine + "[api]\nauth = \"keystone\"\n[api.keystone]\nauth_url = \"http://k:5000\"\nusername = \"c\"\npassword = \"hunter2\"\nsystem_scope = \"some\"\n", ":10: api.keystone.system_scope: \"some\""},
 		"keystone, file":   {fine + "[api]\nauth = \"keystone\"\n[api.keystone]\noslo_file = \"/nowhere/x.conf\"\n", ":7: api.keystone.oslo_file: reading /nowhere/x.conf"},
 		"role":             {"roles = [\"apy\"]\n" + fine, ":1: roles: \"apy\" is not a role"},
+		"hardware type":    {"hardware_types = [\"cady\"]\n" + fine, ":1: hardware_types: \"cady\" is not a hardware type"},
 		"duration":         {fine + "[deploy]\nboot_timeout = \"soon\"\n", ":5:"},
 		"boot address":     {"state_dir = \"/x\"\n[boot]\naddress = \"here\"\n", ":3: boot.address: must be the address"},
 		"raw consoles":     {fine + "[console]\nbind_host = \"0.0.0.0\"\n", ":5: console.bind_host: raw consoles"},

@@ -284,6 +284,7 @@ func (d *daemon) openAPI(context.Context) error {
 	handler, err := ironicapi.New(ironicapi.Config{
 		Store: d.store, Conductor: d.conductor, Log: d.log.With("part", "api"),
 		PublicEndpoint: d.cfg.API.PublicEndpoint, Auth: d.auth, Observe: newAPIMetrics(d.metrics),
+		NoAgents: d.cfg.API.EnableAgents != nil && !*d.cfg.API.EnableAgents,
 	})
 	if err != nil {
 		return err

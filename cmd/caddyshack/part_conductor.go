@@ -25,7 +25,14 @@ func (d *daemon) openConductor(context.Context) error {
 	if err != nil {
 		return err
 	}
-	reg, err := drivers.NewRegistry(d.caddyType(boot), fake.HardwareType())
+	types := map[string]func() *drivers.HardwareType{
+		typeCaddy: func() *drivers.HardwareType { return d.caddyType(boot) }, fake.Name: fake.HardwareType, typeIPMI: fake.IPMI,
+	}
+	var enabled []*drivers.HardwareType
+	for _, name := range d.cfg.HardwareTypes {
+		enabled = append(enabled, types[name]())
+	}
+	reg, err := drivers.NewRegistry(enabled...)
 	if err != nil {
 		return err
 	}
@@ -36,6 +43,7 @@ func (d *daemon) openConductor(context.Context) error {
 	d.conductor, err = conductor.New(conductor.Settings{
 		Store: rows, Registry: reg, Host: d.cfg.Host, Group: d.cfg.ConductorGroup, Places: []string{d.cfg.Place},
 		NoAutomatedClean: d.cfg.Deploy.AutomatedClean != nil && !*d.cfg.Deploy.AutomatedClean,
+		ForcePowerState:  d.cfg.Deploy.ForcePowerState,
 		Log:              d.log.With("part", "conductor"),
 	})
 	return err
