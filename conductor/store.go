@@ -60,6 +60,8 @@ type Store interface {
 	UpdatePort(ctx context.Context, ident string, change func(*baremetal.Port, *baremetal.Node) error) (baremetal.Port, error)
 	DeletePort(ctx context.Context, ident string, check func(*baremetal.Port, *baremetal.Node) error) error
 
+	// InspectionRules are applied by every inspection that finds something.
+	InspectionRules() baremetal.Collection[baremetal.InspectionRule]
 	// Document and ChangeDocument keep what does not belong into the row. The
 	// empty object removes; an epoch other than 0 fences like UpdateClaimed.
 	Document(ctx context.Context, nodeUUID string, kind baremetal.DocumentKind) (d baremetal.Document, found bool, err error)
