@@ -2,6 +2,7 @@ package conductor
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"caddyshack/baremetal"
@@ -121,7 +122,18 @@ func (c *Conductor) lookAtPower(n baremetal.Node) {
 			c.Log.Info("power of a new node is not known yet", "node", n.UUID, "err", err)
 			return
 		}
-		if err := c.Observe(ctx, drivers.Observation{Key: n.Work.HardwareKey, Power: state, Reason: "first look"}); err != nil && ctx.Err() == nil {
+		set := false
+		after, err := c.Store.UpdateNode(ctx, n.UUID, func(n *baremetal.Node) error {
+			set = n.PowerState == baremetal.PowerUnknown && n.Work.Intent.Idle() // else somebody knows better by now
+			if set {
+				n.PowerState = state
+			}
+			return nil
+		})
+		switch {
+		case err == nil && set:
+			c.history(ctx, &after, baremetal.SeverityInfo, "power", fmt.Sprintf("Power state changed from unknown to %s: first look", state))
+		case err != nil && ctx.Err() == nil:
 			c.Log.Warn("recording the power of a new node failed", "node", n.UUID, "err", err)
 		}
 	}()
