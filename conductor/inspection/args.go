@@ -184,8 +184,27 @@ func (s scope) resolve(path string) (any, bool) {
 	default:
 		return nil, false
 	}
-	if !deeper {
-		return v, true
+	found := true
+	if deeper {
+		v, found = get(v, strings.Split(rest, "."))
 	}
-	return get(v, strings.Split(rest, "."))
+	return clone(v), found // what a rule puts elsewhere must not be one with what it came from
+}
+
+func clone(v any) any {
+	switch x := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(x))
+		for key := range x {
+			out[key] = clone(x[key])
+		}
+		return out
+	case []any:
+		out := make([]any, len(x))
+		for i := range x {
+			out[i] = clone(x[i])
+		}
+		return out
+	}
+	return v
 }
