@@ -100,6 +100,9 @@ type Work struct {
 	ObservedSeq  int64
 	// Place is where the node's root, boot tree and console live; "" = not placed yet.
 	Place string
+	// Events are added to the node's history in the same transaction as the
+	// change that sets them; they are never read back.
+	Events []HistoryEntry
 	// Version grows with every write of the row.
 	Version int64
 }

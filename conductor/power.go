@@ -82,10 +82,15 @@ func (w *work) power(ctx context.Context) (bool, error) {
 		n.Work.Intent.Power, n.Work.Intent.PowerTimeout = "", 0
 		n.TargetPowerState = ""
 		n.Work.Journal = ""
+		switch {
+		case failure != "":
+			n.LastError = failure
+			w.c.note(n, baremetal.SeverityError, "power", failure, 0)
+		case before != state || target.Outcome() == baremetal.PowerOn && target != baremetal.TargetOn:
+			w.c.note(n, baremetal.SeverityInfo, "power", fmt.Sprintf("Power state is %q after %q", state, target), 0)
+		}
 		if failure == "" {
 			n.PowerState = state
-		} else {
-			n.LastError = failure
 		}
 		more = n.ProvisionState.Working() || n.Work.Intent.Console != nil
 		if !more {
@@ -98,10 +103,8 @@ func (w *work) power(ctx context.Context) (bool, error) {
 	}
 	if failure != "" {
 		w.log.Error("power action failed", "target", target, "err", perr)
-		w.history(ctx, baremetal.SeverityError, "power", failure)
-	} else if before != state || target.Outcome() == baremetal.PowerOn && target != baremetal.TargetOn {
+	} else {
 		w.log.Info("power action done", "target", target)
-		w.history(ctx, baremetal.SeverityInfo, "power", fmt.Sprintf("Power state is %q after %q", state, target))
 	}
 	return more, nil
 }

@@ -236,13 +236,13 @@ func (w *work) fail(ctx context.Context, msg, fault string) error {
 		if fault != "" {
 			n.Maintenance, n.MaintenanceReason, n.Fault = true, msg, fault
 		}
+		w.c.note(n, baremetal.SeverityError, "provisioning", msg, now.Sub(since))
 		endWork(n)
 	})
 	if err != nil {
 		return err
 	}
 	w.log.Error("failed", "state", w.node.ProvisionState, "err", msg)
-	w.c.historyOf(ctx, &w.node, baremetal.SeverityError, "provisioning", msg, w.node.ProvisionUpdatedAt.Sub(since))
 	return nil
 }
 
@@ -267,14 +267,14 @@ func (w *work) reach(ctx context.Context, event baremetal.Event, also func(n *ba
 			also(n, now)
 		}
 		n.TargetProvisionState = ""
+		w.c.note(n, baremetal.SeverityInfo, "transition",
+			fmt.Sprintf("Node moved to provision state %q from state %q", n.ProvisionState, from), now.Sub(since))
 		endWork(n)
 	})
 	if err != nil {
 		return err
 	}
 	w.log.Info("state reached", "state", w.node.ProvisionState, "from", from)
-	w.c.historyOf(ctx, &w.node, baremetal.SeverityInfo, "transition",
-		fmt.Sprintf("Node moved to provision state %q from state %q", w.node.ProvisionState, from), w.node.ProvisionUpdatedAt.Sub(since))
 	return nil
 }
 

@@ -175,17 +175,24 @@ func (w *work) history(ctx context.Context, severity baremetal.Severity, kind, e
 	w.c.history(ctx, &w.node, severity, kind, event)
 }
 
-func (c *Conductor) history(ctx context.Context, n *baremetal.Node, severity baremetal.Severity, kind, event string) {
-	c.historyOf(ctx, n, severity, kind, event, 0)
+// note adds an event to the node's life within a change of its row, so that
+// whoever sees the change sees the event; took is how long the node was in the
+// state that it leaves.
+func (c *Conductor) note(n *baremetal.Node, severity baremetal.Severity, kind, event string, took time.Duration) {
+	n.Work.Events = append(n.Work.Events, c.entry(n, severity, kind, event, took))
 }
 
-// historyOf is history with how long the node was in the state that it left.
-func (c *Conductor) historyOf(ctx context.Context, n *baremetal.Node, severity baremetal.Severity, kind, event string, took time.Duration) {
-	err := c.Store.AppendHistory(ctx, &baremetal.HistoryEntry{
+func (c *Conductor) entry(n *baremetal.Node, severity baremetal.Severity, kind, event string, took time.Duration) baremetal.HistoryEntry {
+	return baremetal.HistoryEntry{
 		UUID: baremetal.NewUUID(), NodeUUID: n.UUID, Severity: severity, EventType: kind, Event: event,
 		Conductor: c.Host, User: n.Work.Intent.User, State: n.ProvisionState, TargetProvisionState: n.TargetProvisionState,
 		DurationSeconds: max(took, 0).Seconds(),
-	})
+	}
+}
+
+func (c *Conductor) history(ctx context.Context, n *baremetal.Node, severity baremetal.Severity, kind, event string) {
+	e := c.entry(n, severity, kind, event, 0)
+	err := c.Store.AppendHistory(ctx, &e)
 	if err != nil && ctx.Err() == nil {
 		c.Log.Warn("writing node history failed", "node", n.UUID, "event", event, "err", err)
 	}

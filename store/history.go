@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"caddyshack/baremetal"
 )
@@ -32,12 +33,6 @@ func (s *Store) AppendHistory(ctx context.Context, e *baremetal.HistoryEntry) er
 		return err
 	}
 	made := *e
-	if made.UUID == "" {
-		made.UUID = baremetal.NewUUID()
-	}
-	if made.CreatedAt.IsZero() {
-		made.CreatedAt = now
-	}
 	err = s.write(ctx, func(ctx context.Context, tx *tx) error {
 		var id int64
 		found, err := queryRow(ctx, tx, []any{&id}, "SELECT id FROM nodes WHERE uuid = $1"+s.engine.rowLock(), made.NodeUUID)
@@ -47,21 +42,32 @@ func (s *Store) AppendHistory(ctx context.Context, e *baremetal.HistoryEntry) er
 		if !found {
 			return noNode(made.NodeUUID)
 		}
-		_, err = queryRow(ctx, tx, []any{&made.ID}, `INSERT INTO history (node_uuid, seq, uuid, created_at, severity, event_type, event,
-			conductor, user_name, state, target_provision_state, duration_seconds)
-			VALUES ($1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM history WHERE node_uuid = $1), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-			RETURNING seq`,
-			made.NodeUUID, made.UUID, micros(made.CreatedAt), string(made.Severity), made.EventType, made.Event, made.Conductor, made.User,
-			string(made.State), string(made.TargetProvisionState), made.DurationSeconds)
-		if err != nil {
-			return err
-		}
-		_, err = tx.exec(ctx, "DELETE FROM history WHERE node_uuid = $1 AND seq <= $2", made.NodeUUID, made.ID-int64(s.cfg.HistoryKept))
-		return err
+		return s.insertHistory(ctx, tx, &made, now)
 	})
 	if err == nil {
 		*e = made
 	}
+	return err
+}
+
+// insertHistory adds an entry within a transaction that holds its node's row.
+func (s *Store) insertHistory(ctx context.Context, tx *tx, e *baremetal.HistoryEntry, now time.Time) error {
+	if e.UUID == "" {
+		e.UUID = baremetal.NewUUID()
+	}
+	if e.CreatedAt.IsZero() {
+		e.CreatedAt = now
+	}
+	_, err := queryRow(ctx, tx, []any{&e.ID}, `INSERT INTO history (node_uuid, seq, uuid, created_at, severity, event_type, event,
+		conductor, user_name, state, target_provision_state, duration_seconds)
+		VALUES ($1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM history WHERE node_uuid = $1), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+		RETURNING seq`,
+		e.NodeUUID, e.UUID, micros(e.CreatedAt), string(e.Severity), e.EventType, e.Event, e.Conductor, e.User,
+		string(e.State), string(e.TargetProvisionState), e.DurationSeconds)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(ctx, "DELETE FROM history WHERE node_uuid = $1 AND seq <= $2", e.NodeUUID, e.ID-int64(s.cfg.HistoryKept))
 	return err
 }
 

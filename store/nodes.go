@@ -191,6 +191,13 @@ func (s *Store) changeNode(ctx context.Context, tx *tx, n *baremetal.Node, now t
 		return err
 	}
 	n.ID, n.UUID, n.CreatedAt, n.Work.Version = before.ID, before.UUID, before.CreatedAt, before.Work.Version
+	for _, e := range n.Work.Events {
+		e.NodeUUID = n.UUID
+		if err := s.insertHistory(ctx, tx, &e, now); err != nil {
+			return err
+		}
+	}
+	n.Work.Events = nil
 	if n.Work.HardwareKey != before.Work.HardwareKey {
 		n.Work.ObservedBoot, n.Work.ObservedSeq = 0, 0 // another device counts its reports anew
 	}

@@ -71,6 +71,7 @@ func fillIn(v reflect.Value, count *int) {
 				m[kind] = kind + "-implementation"
 			}
 			f.Set(reflect.ValueOf(m))
+		case []baremetal.HistoryEntry: // goes to the history, see TestEventsOfAChange
 		case []baremetal.Step:
 			f.Set(reflect.ValueOf([]baremetal.Step{{Interface: "deploy", Name: fmt.Sprint(*count), Priority: *count, Local: true}}))
 		default:
