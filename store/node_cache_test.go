@@ -35,7 +35,8 @@ func TestListsFromMemoryAreRight(t *testing.T) {
 		add := func(t *rapid.T) {
 			made++
 			n := baremetal.Node{UUID: baremetal.NewUUID(), Name: fmt.Sprint("n", made), Driver: "fake", Owner: owner,
-				Work: baremetal.Work{HardwareKey: fmt.Sprint("unit/", made), WakeAt: time.Now()}}
+				Work: baremetal.Work{HardwareKey: fmt.Sprint("unit/", made),
+					WakeAt: time.Now().Add(rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "wake"))}}
 			check(s.CreateNode(ctx, &n))
 			uuids = append(uuids, n.UUID)
 		}
