@@ -44,7 +44,7 @@ test: go-version packages ## All tests, as CI runs them
 	@scripts/suite report
 
 .PHONY: test-unit
-test-unit: go-version ## Go unit tests, with the race detector where gcc is there
+test-unit: go-version firmware-host ## Go unit tests, with the race detector where gcc is there
 	@if command -v gcc >/dev/null; then $(GO) test -race ./...; else $(GO) test ./...; fi
 
 .PHONY: test-e2e
@@ -77,6 +77,10 @@ $(LINT):
 web: ## Rebuild the console page from npm and compare it with what is committed
 	@web/build.sh
 	@git diff --exit-code --stat -- web/dist
+
+.PHONY: firmware-host
+firmware-host: # the unit as a Linux program, which the Go tests run
+	@$(MAKE) -s -C firmware tools host
 
 .PHONY: firmware
 firmware: ## Build and test the firmware

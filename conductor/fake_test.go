@@ -260,7 +260,9 @@ func TestAgentFailsAndAborts(t *testing.T) {
 func TestAbortAfter(t *testing.T) {
 	t.Parallel()
 	r := start(t, openStore(t, t.TempDir()), nil)
-	n := r.node(t, "n", func(n *baremetal.Node) { n.ProvisionState, n.DriverInfo = baremetal.Manageable, info("fake_wait", "clean") })
+	n := r.node(t, "n", func(n *baremetal.Node) {
+		n.ProvisionState, n.DriverInfo = baremetal.Manageable, info("fake_wait", "clean")
+	})
 	r.ask(t, n.UUID, conductor.ProvisionRequest{Verb: baremetal.VerbClean, CleanSteps: []baremetal.Step{step("raid", "delete_configuration", nil), step("deploy", "deploy", nil)}})
 	r.awaitState(t, n.UUID, baremetal.CleanWait)
 	r.verb(t, n.UUID, baremetal.VerbAbort)
@@ -371,7 +373,9 @@ func TestFamilyPower(t *testing.T) {
 	s := step("power", "power_on", nil)
 	s.OnChildren = true
 	r.ask(t, n.UUID, conductor.ProvisionRequest{Verb: baremetal.VerbClean, CleanSteps: []baremetal.Step{step("power", "power_on", nil), s}})
-	r.await(t, n.UUID, "cleaned", func(n *baremetal.Node) bool { return n.ProvisionState == baremetal.Manageable && n.Work.Reservation == "" })
+	r.await(t, n.UUID, "cleaned", func(n *baremetal.Node) bool {
+		return n.ProvisionState == baremetal.Manageable && n.Work.Reservation == ""
+	})
 	if state(kid.UUID) != baremetal.PowerOn {
 		t.Errorf("the child is %q", state(kid.UUID))
 	}
