@@ -1,0 +1,9 @@
+package conductor_test
+
+import (
+	"testing"
+
+	"caddyshack/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
