@@ -1,6 +1,7 @@
 package pxe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ type Service struct {
 	// its NFS server.
 	Address netip.Addr
 	NFSPort uint16
+	// MountPort is the port of the MOUNT protocol; 0 means NFSPort.
+	MountPort uint16
 	// Dir is the folder that keeps which nodes have mounted their root in the
 	// boot that was expected; it must exist.
 	Dir string
@@ -61,7 +64,7 @@ func (s *Service) CreateRoot(ctx context.Context, r RootRequest) error {
 // Publish opens the root's export to the node's address and puts up its boot files.
 func (s *Service) Publish(ctx context.Context, p PublishRequest) error {
 	return s.Roots.Publish(ctx, roots.BootSpec{NodeID: p.NodeID, Client: p.Client, MAC: p.MAC, Serial: p.Serial,
-		Server: s.Address, NFSPort: s.NFSPort, KernelParams: p.KernelParams})
+		Server: s.Address, NFSPort: s.NFSPort, MountPort: s.MountPort, KernelParams: p.KernelParams})
 }
 
 // Remove ends what was published and deletes the root.
@@ -110,11 +113,11 @@ func (s *Service) Restore(ctx context.Context) error {
 		return fmt.Errorf("listing the roots: %w", err)
 	}
 	for _, r := range list {
-		if r.Published == nil || (r.Published.Server == s.Address && r.Published.NFSPort == s.NFSPort) {
+		if r.Published == nil || (r.Published.Server == s.Address && r.Published.NFSPort == s.NFSPort && r.Published.MountPort == cmp.Or(s.MountPort, s.NFSPort)) {
 			continue
 		}
 		spec := *r.Published
-		spec.Server, spec.NFSPort, spec.MountPort = s.Address, s.NFSPort, 0
+		spec.Server, spec.NFSPort, spec.MountPort = s.Address, s.NFSPort, s.MountPort
 		if err := s.Roots.Publish(ctx, spec); err != nil {
 			return fmt.Errorf("publishing the root of node %s from %s: %w", r.NodeID, s.Address, err)
 		}

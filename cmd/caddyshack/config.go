@@ -97,6 +97,11 @@ type BootConfig struct {
 	TFTPListen string `toml:"tftp_listen"`
 	NFSListen  string `toml:"nfs_listen"`
 	Tree       string `toml:"tree"`
+	// Who serves the roots; the rest is about servers other than the embedded.
+	NFSServer      string `toml:"nfs_server"`
+	NFSMountPort   uint16 `toml:"nfs_mount_port"`
+	NFSExportsFile string `toml:"nfs_exports_file"`
+	NFSPIDFile     string `toml:"nfs_pid_file"`
 	// Remote and Token: the boot service of another process, for roles without boot.
 	Remote string `toml:"remote"`
 	// Serve is where this process offers its boot service to other conductors.
@@ -275,6 +280,8 @@ func (c *Config) complete() {
 	orDefault(&c.Broker.User, "controller")
 	orDefault(&c.Boot.TFTPListen, ":69")
 	orDefault(&c.Boot.NFSListen, ":2049")
+	orDefault(&c.Boot.NFSServer, nfsEmbedded)
+	c.completeNFS()
 	orDefault(&c.Boot.Tree, "auto")
 	orDefault(&c.Console.Listen, "127.0.0.1:6386")
 	orDefault(&c.Console.BindHost, "127.0.0.1")

@@ -136,7 +136,7 @@ func (c *Config) checkBoot() error {
 	}
 	switch c.Boot.Tree {
 	case "auto", "privileged", "unprivileged":
-		return nil
+		return c.checkNFS()
 	}
 	return bad("boot.tree", "%q is not known; use \"auto\", \"privileged\" or \"unprivileged\"", c.Boot.Tree)
 }

@@ -31,6 +31,10 @@ func TestConfigErrorsNameTheLine(t *testing.T) {
 		"log level":        {fine + "[log]\nlevel = \"loud\"\n", ":5: log.level: \"loud\" is not known"},
 		"unit twice":       {fine + "[[broker.units]]\nid = \"a\"\npassword = \"x\"\n[[broker.units]]\nid = \"a\"\npassword = \"x\"\n", "broker.units: each unit needs an id"},
 		"open broker":      {fine + "[broker]\nurl = \"tcp://10.0.0.9:1883\"\n", ":4: broker.password: a broker on 10.0.0.9:1883"},
+		"nfs server":       {fine + "nfs_server = \"samba\"\n", ":4: boot.nfs_server: \"samba\" is not known"},
+		"nfs tree":         {fine + "nfs_server = \"kernel\"\ntree = \"unprivileged\"\n", ":5: boot.tree: "},
+		"nfs port":         {fine + "nfs_server = \"ganesha\"\nnfs_listen = \":0\"\n", ":5: boot.nfs_listen: "},
+		"nfs folder":       {"state_dir = \"/a b\"\n[boot]\naddress = \"10.0.0.1\"\nnfs_server = \"kernel\"\n", ":1: state_dir: "},
 		"remote, no token": {"state_dir = \"/x\"\nroles = [\"api\", \"conductor\", \"broker\"]\n[boot]\nremote = \"http://h:1\"\n", "boot.token_file: must name a file"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -167,7 +167,7 @@ func (d *daemon) ready() ready {
 		r.API = d.apiURL()
 	}
 	if d.boot != nil {
-		r.TFTP, r.NFS = d.boot.tftp.Addr().String(), d.boot.nfs.BoundAddr().String()
+		r.TFTP, r.NFS = d.boot.tftp.Addr().String(), d.boot.nfsAddr.String()
 	}
 	return r
 }
@@ -201,7 +201,7 @@ func (d *daemon) runParts(ctx context.Context, g *errgroup.Group) {
 		d.leaveBus() // before the units of a simulated chassis go
 		return nil
 	})
-	part("boot", d.boot != nil, func(ctx context.Context) error { return d.boot.run(ctx) })
+	part("boot", d.boot != nil, d.runBoot)
 	part("boot offer", d.offer != nil, d.serveOffer)
 	part("console", d.consoles != nil, func(ctx context.Context) error { return d.consoles.Serve(ctx) })
 }

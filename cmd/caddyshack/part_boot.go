@@ -14,9 +14,9 @@ import (
 
 	"caddyshack/pxe"
 	"caddyshack/pxe/bootlog"
+	"caddyshack/pxe/hostnfs"
 	"caddyshack/pxe/images"
 	"caddyshack/pxe/nfsd"
-	"caddyshack/pxe/nfsd/rootfs"
 	"caddyshack/pxe/roots"
 	"caddyshack/pxe/tftpd"
 )
@@ -26,7 +26,9 @@ type bootPart struct {
 	service *pxe.Service
 	trees   *tftpd.Trees
 	tftp    *tftpd.Server
-	nfs     *nfsd.Server
+	nfs     *nfsd.Server     // nil if another server serves the roots
+	hostNFS *hostnfs.Exports // that server, or nil
+	nfsAddr netip.AddrPort   // of the one that serves
 	roots   *roots.Manager
 	log     *bootlog.Log
 }
@@ -49,13 +51,10 @@ func (d *daemon) openBoot(ctx context.Context) error {
 			return fmt.Errorf("making the folder %s: %w", dir, err)
 		}
 	}
-	b.nfs = &nfsd.Server{Addr: d.cfg.Boot.NFSListen, StateDir: nfsDir, Logger: d.log.With("part", "nfs"),
-		OnEvent: d.nfsEvent}
-	if err := b.nfs.Listen(ctx); err != nil {
-		return fmt.Errorf("%w; choose another address with boot.nfs_listen", err)
+	trees, exports, err := d.openNFS(ctx, b, nfsDir)
+	if err != nil {
+		return err
 	}
-	d.onClose(b.nfs.Close)
-	d.metrics.MustRegister(newNFSMetrics(b.nfs.Stats))
 	if b.trees, err = tftpd.NewTrees(rootsDir); err != nil {
 		return err
 	}
@@ -76,17 +75,14 @@ func (d *daemon) openBoot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	kinds := map[string]rootfs.Kind{"auto": rootfs.Auto, "privileged": rootfs.Native, "unprivileged": rootfs.Sidecar}
-	served := roots.NewNFS(b.nfs, kinds[d.cfg.Boot.Tree])
-	b.roots, err = roots.Open(roots.Config{Dir: rootsDir, Trees: served, Exports: served, BootFiles: b.trees, Log: d.log.With("part", "roots")})
+	b.roots, err = roots.Open(roots.Config{Dir: rootsDir, Trees: trees, Exports: exports, BootFiles: b.trees, Log: d.log.With("part", "roots")})
 	if err != nil {
 		return err
 	}
-	port, err := netip.ParseAddrPort(b.nfs.BoundAddr().String())
-	if err != nil {
-		return fmt.Errorf("reading the NFS server's port: %w", err)
+	b.service = &pxe.Service{Images: store, Roots: b.roots, Log: b.log, Address: addr, NFSPort: b.nfsAddr.Port(), Dir: bootedDir}
+	if b.hostNFS != nil {
+		b.service.MountPort = d.cfg.Boot.NFSMountPort
 	}
-	b.service = &pxe.Service{Images: store, Roots: b.roots, Log: b.log, Address: addr, NFSPort: port.Port(), Dir: bootedDir}
 	d.boot = b
 	return b.service.Restore(ctx)
 }
@@ -126,11 +122,20 @@ func (d *daemon) nfsEvent(e nfsd.Event) {
 
 const wakeTimeout = 10 * time.Second
 
-// run serves TFTP and NFS until ctx ends.
-func (b *bootPart) run(ctx context.Context) error {
+// runBoot serves TFTP and NFS until ctx ends.
+func (d *daemon) runBoot(ctx context.Context) error {
+	b := d.boot
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.tftp.Serve(gctx) })
-	g.Go(func() error { return b.nfs.Serve(gctx) })
+	if b.nfs != nil {
+		g.Go(func() error { return b.nfs.Serve(gctx) })
+	} else {
+		g.Go(func() error {
+			return b.hostNFS.WatchMounts(gctx, b.nfsAddr.Port(), func(nodeID string) {
+				d.nfsEvent(nfsd.Event{Kind: nfsd.EventMount, ExportID: nodeID, OK: true})
+			})
+		})
+	}
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil

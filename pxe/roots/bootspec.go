@@ -1,6 +1,7 @@
 package roots
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -26,6 +27,9 @@ type BootSpec struct {
 	// same as NFSPort.
 	NFSPort   uint16 `json:"nfs_port,omitempty"`
 	MountPort uint16 `json:"mount_port,omitempty"`
+	// Path is what the node mounts; "" means ExportPath of the node. It is set
+	// by Publish where Exports says so.
+	Path string `json:"path,omitempty"`
 	// KernelParams is put at the end of the kernel command line (Ironic's
 	// kernel_append_params); see CheckKernelParams.
 	KernelParams string `json:"kernel_params,omitempty"`
@@ -120,7 +124,7 @@ func (s BootSpec) prefixes() []string {
 func (s BootSpec) cmdline() []byte {
 	line := fmt.Sprintf("console=serial0,115200 root=/dev/nfs "+
 		"nfsroot=%s:%s,vers=3,tcp,nolock,noacl,port=%d,mountport=%d,rsize=131072,wsize=131072 "+
-		"rw ip=dhcp rootwait panic=10", s.Server, ExportPath(s.NodeID), s.NFSPort, s.MountPort)
+		"rw ip=dhcp rootwait panic=10", s.Server, cmp.Or(s.Path, ExportPath(s.NodeID)), s.NFSPort, s.MountPort)
 	if p := strings.Join(strings.Fields(s.KernelParams), " "); p != "" {
 		line += " " + p
 	}

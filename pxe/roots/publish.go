@@ -47,6 +47,12 @@ func (m *Manager) publish(ctx context.Context, spec BootSpec) error {
 			return err
 		}
 	}
+	dir := m.nodeDir(spec.NodeID)
+	export := Export{NodeID: spec.NodeID, Path: ExportPath(spec.NodeID), Dir: filepath.Join(dir, rootDir, rootTree), Client: spec.Client}
+	spec.Path = ""
+	if p, ok := m.cfg.Exports.(MountPather); ok {
+		spec.Path = p.MountPath(export)
+	}
 	files, err := m.collectBoot(ctx, spec)
 	if err != nil {
 		return err
@@ -55,18 +61,13 @@ func (m *Manager) publish(ctx context.Context, spec BootSpec) error {
 	if err := m.step("remember"); err != nil {
 		return err
 	}
-	dir := m.nodeDir(spec.NodeID)
 	if err := writeJSON(filepath.Join(dir, bootInfo), spec); err != nil {
 		return err
 	}
 	if err := m.step("open export"); err != nil {
 		return err
 	}
-	err = m.cfg.Exports.OpenExport(ctx, Export{
-		NodeID: spec.NodeID, Path: ExportPath(spec.NodeID),
-		Dir: filepath.Join(dir, rootDir, rootTree), Client: spec.Client,
-	})
-	if err != nil {
+	if err := m.cfg.Exports.OpenExport(ctx, export); err != nil {
 		return err
 	}
 	if err := m.step("put boot files"); err != nil {

@@ -39,6 +39,12 @@ type Exports interface {
 	CloseExport(ctx context.Context, nodeID string) error
 }
 
+// MountPather is an Exports whose server does not serve roots under the Path
+// of their Export: it tells what a node mounts instead.
+type MountPather interface {
+	MountPath(e Export) string
+}
+
 // Export is a root opened to a node.
 type Export struct {
 	NodeID string     `json:"node_id"`

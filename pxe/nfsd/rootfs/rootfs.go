@@ -85,6 +85,10 @@ func KindOf(dir string) Kind {
 	return Auto
 }
 
+// NativeFiles returns the folder with the files of the native root in dir, for
+// another server to export.
+func NativeFiles(dir string) string { return native.Files(dir) }
+
 // Choose resolves Auto to the kind that works below the folder dir.
 func Choose(dir string, kind Kind) Kind {
 	if kind != Auto {

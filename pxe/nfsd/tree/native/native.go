@@ -67,6 +67,9 @@ func Is(dir string) bool {
 	return err == nil && string(b) == formatText
 }
 
+// Files returns the folder with the files of the tree in dir.
+func Files(dir string) string { return filepath.Join(dir, rootFolder) }
+
 // Create begins a new tree in dir, which must be empty or not exist. It has a
 // root directory (0755, owner 0:0) and counts only once Seal was called.
 func Create(dir string, opts Options) (*Tree, error) {
