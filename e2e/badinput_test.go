@@ -37,7 +37,7 @@ func TestBadRequests(t *testing.T) {
 			{"wrong method", http.MethodPatch, "/v1/drivers", "[]", 405, ""},
 			{"a patch that is none", http.MethodPatch, "/v1/nodes/caddy-1", `{"name": "x"}`, 400, ""},
 			{"a patch of what is read only", http.MethodPatch, "/v1/nodes/caddy-1", `[{"op":"replace","path":"/power_state","value":"power on"}]`, 400, "power_state"},
-			{"not yet", http.MethodPost, "/v1/allocations", `{"resource_class": "rpi4"}`, 400, "not available yet"},
+			{"allocation of nothing", http.MethodPost, "/v1/allocations", `{"name": "x"}`, 400, "resource_class"},
 		} {
 			got := s.api.send(c.method, c.path, []byte(c.body))
 			if got.status != c.status || !strings.Contains(got.fault(), c.says) || (got.fault() == "" && c.status != http.StatusMethodNotAllowed) {
