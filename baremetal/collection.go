@@ -31,6 +31,7 @@ type Query struct {
 	ResourceClass   *string
 	State           *string
 	Owner           *string
+	Project         *string  // owner, or (of what belongs to a node) owner or lessee of the node
 	Shards          []string // of the node
 	ConductorGroups []string // of the node
 }

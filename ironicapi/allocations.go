@@ -43,9 +43,17 @@ var allocations = resource[allocation]{
 	uuid:  func(a *allocation) string { return a.UUID },
 	filter: func(c *call, q *baremetal.Query) (bool, error) {
 		q.ResourceClass, q.State, q.Owner = c.textArg("resource_class"), c.textArg("state"), c.textArg("owner")
+		if q.Owner != nil && *q.Owner != c.who.Project && c.onlyProject() != nil {
+			return false, denied("allocation:list_all")
+		}
 		return false, c.nodeArg("node", &q.NodeUUID)
 	},
 	prepare: prepareAllocation,
+	target:  func(a *allocation) target { return target{owner: a.Owner} },
+	visible: allocationReader,
+	own: func(c *call, a *allocation) error {
+		return c.ownProject("allocation:create_restricted", systemMember, &a.Owner)
+	},
 }
 
 // prepareAllocation looks up the nodes that a new allocation names.
@@ -136,16 +144,24 @@ func toStrings(v any) ([]string, error) {
 	return out, nil
 }
 
-// ofThisNode finds the allocation of the node of the path.
-func (c *call) ofThisNode() (allocation, error) {
+// ofThisNode finds the allocation of the node of the path, for an action on it.
+func (c *call) ofThisNode(name string, r rule) (allocation, error) {
 	n, err := c.readNode()
 	if err != nil {
 		return allocation{}, err
 	}
+	none := baremetal.Errorf(baremetal.NotFound, "Node %s has no allocation.", show(c.vars["node"]))
 	if n.AllocationUUID == "" {
-		return allocation{}, baremetal.Errorf(baremetal.NotFound, "Node %s has no allocation.", show(c.vars["node"]))
+		return allocation{}, none
 	}
-	return c.api.Store.Allocations().One(c.r.Context(), n.AllocationUUID)
+	a, err := c.api.Store.Allocations().One(c.r.Context(), n.AllocationUUID)
+	if err == nil && !c.may(allocationReader, target{owner: a.Owner}) {
+		return allocation{}, none
+	}
+	if err == nil {
+		err = c.check(name, r, target{owner: a.Owner})
+	}
+	return a, err
 }
 
 func showNodeAllocation(c *call) error {
@@ -153,7 +169,7 @@ func showNodeAllocation(c *call) error {
 	if err != nil {
 		return err
 	}
-	a, err := c.ofThisNode()
+	a, err := c.ofThisNode("allocation:get", allocationReader)
 	if err != nil {
 		return err
 	}
@@ -161,7 +177,7 @@ func showNodeAllocation(c *call) error {
 }
 
 func deleteNodeAllocation(c *call) error {
-	a, err := c.ofThisNode()
+	a, err := c.ofThisNode("allocation:delete", allocationMember)
 	if err != nil {
 		return err
 	}

@@ -11,12 +11,16 @@ type rule struct {
 	owner  Roles // in the project that owns the node (or the allocation)
 	lessee Roles // in the project the node is lent to
 	anyone Roles // in any project
+	public Roles // in any project, on what is meant for all
 }
 
 // target is what an action is done to, as far as rules look at it.
-type target struct{ owner, lessee string }
+type target struct {
+	owner, lessee string
+	public        bool
+}
 
-func targetOf(n *node) target { return target{n.Owner, n.Lessee} }
+func targetOf(n *node) target { return target{owner: n.Owner, lessee: n.Lessee} }
 
 func (r rule) allows(who *Identity, t target) bool {
 	if who.System.has(r.system) {
@@ -26,6 +30,7 @@ func (r rule) allows(who *Identity, t target) bool {
 		return false
 	}
 	return who.InProject.has(r.anyone) ||
+		t.public && who.InProject.has(r.public) ||
 		t.owner == who.Project && who.InProject.has(r.owner) ||
 		t.lessee == who.Project && who.InProject.has(r.lessee)
 }
@@ -56,6 +61,13 @@ var (
 	allocationReader  = rule{system: Reader | Service, owner: Reader}
 	allocationMember  = rule{system: Member | Service, owner: Member}
 	allocationCreator = rule{system: Member | Service, anyone: Member}
+
+	runbookReader  = rule{system: Reader | Service, owner: Reader, public: Reader}
+	runbookUser    = rule{system: Member | Service, owner: Member, public: Member}
+	runbookManager = rule{system: Member | Service, owner: Manager}
+	runbookCreator = rule{system: Member | Service, anyone: Manager}
+
+	targetProperties = rule{system: Reader | Service, anyone: Admin}
 )
 
 // action is what is asked for: Ironic's name of it, which refusals show, and its rule.
@@ -120,14 +132,18 @@ type finder struct {
 
 // finders are tried in order: the first variable that a path has decides.
 var finders = []finder{
-	{variable: "node", visible: nodeReader,
+	nodeFinder, portFinder, portgroups.finder(), connectors.finder(), targets.finder(), allocations.finder(), runbooks.finder(),
+}
+
+var (
+	nodeFinder = finder{variable: "node", visible: nodeReader,
 		find: func(c *call) (target, error) {
 			n, err := c.readNode()
 			c.vetted = n.UUID
 			return targetOf(&n), err
 		},
-		hide: func(c *call) error { return nodeNotFound(c.plainName(c.vars["node"])) }},
-	{variable: "port", visible: nodeReader,
+		hide: func(c *call) error { return nodeNotFound(c.plainName(c.vars["node"])) }}
+	portFinder = finder{variable: "port", visible: nodeReader,
 		find: func(c *call) (target, error) {
 			id, err := c.portIdent()
 			if err != nil {
@@ -141,8 +157,8 @@ var finders = []finder{
 		},
 		hide: func(c *call) error {
 			return baremetal.Errorf(baremetal.NotFound, "Port %s could not be found.", c.vars["port"])
-		}},
-}
+		}}
+)
 
 // targetOfNode is the target of something that belongs to a node.
 func (c *call) targetOfNode(uuid string) (target, error) {

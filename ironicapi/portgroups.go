@@ -79,10 +79,12 @@ var portgroups = resource[portgroup]{
 	detail: detailParam, table: &portgroupTable,
 	filters: []param{{name: "node", since: 23, doc: "port groups of that node"}, {name: "address", since: 23, doc: "the port group with that MAC address"},
 		{name: "shard", since: 106, doc: "comma list of shards"}, {name: "conductor_groups", since: 99, doc: "comma list of conductor groups"}},
-	read:   func(a *api) baremetal.Collection[portgroup] { return a.Store.Portgroups() },
-	write:  func(a *api) baremetal.Collection[portgroup] { return a.Conductor.Portgroups() },
-	uuid:   func(p *portgroup) string { return p.UUID },
-	filter: portgroupFilter,
+	read:    func(a *api) baremetal.Collection[portgroup] { return a.Store.Portgroups() },
+	write:   func(a *api) baremetal.Collection[portgroup] { return a.Conductor.Portgroups() },
+	uuid:    func(p *portgroup) string { return p.UUID },
+	filter:  portgroupFilter,
+	nodeOf:  func(p *portgroup) string { return p.NodeUUID },
+	creates: action{"portgroup:create", portAdmin}, updates: action{"portgroup:update", ownerAdmin},
 	fresh: func() portgroup {
 		return portgroup{StandalonePortsSupported: true, Mode: baremetal.DefaultPortgroupMode}
 	},

@@ -16,7 +16,7 @@ import (
 )
 
 // newRealRig is an API over a real store and a real conductor with fake-hardware.
-func newRealRig(t testing.TB) (*rig, *store.Store) {
+func newRealRig(t testing.TB, change ...func(*ironicapi.Config)) (*rig, *store.Store) {
 	t.Helper()
 	s := storetest.New(t)
 	registry, err := drivers.NewRegistry(fake.HardwareType())
@@ -41,7 +41,11 @@ func newRealRig(t testing.TB) (*rig, *store.Store) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the conductor is not ready after 10 s")
 	}
-	h, err := ironicapi.New(ironicapi.Config{Store: s, Conductor: c, PublicEndpoint: "http://api.test"})
+	cfg := ironicapi.Config{Store: s, Conductor: c, PublicEndpoint: "http://api.test"}
+	for _, f := range change {
+		f(&cfg)
+	}
+	h, err := ironicapi.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

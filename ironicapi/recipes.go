@@ -54,9 +54,22 @@ var runbookTable = table[runbook]{resource: "runbook", fields: []field[runbook]{
 var runbooks = resource[runbook]{
 	key: "runbooks", what: "Runbook", path: "/v1/runbooks", variable: "runbook", since: 92, before: gone405, named: true,
 	detail: param{name: "detail", since: 92, doc: "return all fields"}, table: &runbookTable,
-	read: func(a *api) baremetal.Collection[runbook] { return a.Store.Runbooks() },
-	uuid: func(r *runbook) string { return r.UUID },
+	read:    func(a *api) baremetal.Collection[runbook] { return a.Store.Runbooks() },
+	uuid:    func(r *runbook) string { return r.UUID },
+	target:  func(r *runbook) target { return target{owner: r.Owner, public: r.Public} },
+	visible: runbookReader,
+	own: func(c *call, r *runbook) error {
+		if r.Public {
+			return c.check("runbook:update:public", systemMember, target{})
+		}
+		return c.ownProject("runbook:create", systemMember, &r.Owner)
+	},
 	check: func(c *call, r, before *runbook, _ *node) error {
+		if before != nil && (r.Public != before.Public || r.Owner != before.Owner) {
+			if err := c.check("runbook:update:owner", systemMember, target{}); err != nil {
+				return err
+			}
+		}
 		if r.Public {
 			r.Owner = "" // a public one belongs to nobody
 		}

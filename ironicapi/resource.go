@@ -34,6 +34,18 @@ type resource[T any] struct {
 	fresh func() T
 	// prepare completes a body before it is read, and looks up what it names; nil = nothing.
 	prepare func(c *call, body map[string]any, t *T) error
+	// target is what rules look at, for a kind with an owner of its own, and
+	// visible who may see it; nil = that of its node, which nodeOf names.
+	target  func(*T) target
+	visible rule
+	nodeOf  func(*T) string
+	// creates and updates are who may do that to one of a node; with the zero
+	// action the routes' rules say all.
+	creates, updates action
+	// own gives a new one its owner; nil = it has none.
+	own func(*call, *T) error
+	// mayPatch refuses operations that the caller has no right to; nil = none.
+	mayPatch func(*call, []patchOp) error
 	// check holds the rules of a new (before is nil) or changed one; n is its
 	// node, nil for a kind without.
 	check func(c *call, t, before *T, n *node) error
@@ -77,6 +89,11 @@ func (r *resource[T]) list(c *call, detailed bool, node *string) error {
 	none := false
 	if r.filter != nil && c.values != nil {
 		if none, err = r.filter(c, &q); err != nil {
+			return err
+		}
+	}
+	if q.Project = c.onlyProject(); q.Project != nil && q.Marker != "" {
+		if err := r.checkMarker(c, q.Marker); err != nil {
 			return err
 		}
 	}
@@ -156,8 +173,13 @@ func (r *resource[T]) create(c *call) error {
 		return err
 	}
 	if s, ok := body["node_uuid"].(string); ok {
-		if _, err := c.visibleNode(s); err != nil {
-			return asInvalid(err)
+		if err := r.mayPutOn(c, s); err != nil {
+			return err
+		}
+	}
+	if r.own != nil {
+		if err := r.own(c, &t); err != nil {
+			return err
 		}
 	}
 	err = r.writer(c.api).Create(c.r.Context(), &t, func(t *T, n *node) error {
@@ -189,11 +211,21 @@ func (r *resource[T]) patch(c *call) error {
 	if _, err := r.table.touches(ops, c.minor); err != nil {
 		return err
 	}
-	if err := c.checkPatchedNode(ops); err != nil {
+	if r.mayPatch != nil {
+		if err := r.mayPatch(c, ops); err != nil {
+			return err
+		}
+	}
+	if err := r.checkPatchedNode(c, ops); err != nil {
 		return err
 	}
 	t, err := r.writer(c.api).Update(c.r.Context(), id, func(t *T, n *node) error {
 		before := *t
+		if r.nodeOf != nil { // it may have changed hands
+			if err := c.check(r.updates.name, r.updates.rule, targetOf(n)); err != nil {
+				return err
+			}
+		}
 		if err := r.table.patch(t, ops, c.minor); err != nil {
 			return err
 		}
@@ -209,7 +241,7 @@ func (r *resource[T]) patch(c *call) error {
 }
 
 // checkPatchedNode looks up the node that a patch moves something to, before the transaction.
-func (c *call) checkPatchedNode(ops []patchOp) error {
+func (r *resource[T]) checkPatchedNode(c *call, ops []patchOp) error {
 	for _, op := range ops {
 		if op.path[0] != "node_uuid" {
 			continue
@@ -218,8 +250,8 @@ func (c *call) checkPatchedNode(ops []patchOp) error {
 		case op.op == "move" || op.op == "copy":
 			return invalid("Couldn't apply patch '[%s]'. Reason: /node_uuid can only be set to a value", op.text)
 		case isText && op.op != "remove" && baremetal.IsUUID(s):
-			if _, err := c.visibleNode(s); err != nil {
-				return asInvalid(err)
+			if err := r.mayPutOn(c, s); err != nil {
+				return err
 			}
 		}
 	}

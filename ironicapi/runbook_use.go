@@ -15,6 +15,13 @@ func (c *call) useRunbook(ident any, r *conductor.ProvisionRequest) error {
 		return invalid("Expected UUID or name for runbook: %s.", show(ident))
 	}
 	book, err := c.api.Store.Runbooks().One(c.r.Context(), name)
+	if on := (target{owner: book.Owner, public: book.Public}); err == nil && !c.may(runbookReader, on) {
+		err = runbooks.notFound(name)
+	} else if err == nil {
+		if err := c.check("runbook:use", runbookUser, on); err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return asInvalid(err)
 	}

@@ -12,7 +12,7 @@ import (
 // of its instance, deletion) takes the allocation with it.
 
 var allocations = kind[baremetal.Allocation]{
-	table: "allocations", what: "Allocation", named: true,
+	table: "allocations", what: "Allocation", named: true, ofProject: ofOwner,
 	columns: []string{"id", "uuid", "name", "resource_class", "traits", "candidate_nodes", "extra", "owner", "node_uuid", "state",
 		"last_error", "created_at", "updated_at", "claim_owner", "claim_host", "claim_epoch", "claim_expires"},
 	unsortable: []string{"traits", "candidate_nodes", "extra", "claim_owner", "claim_host", "claim_epoch", "claim_expires"},

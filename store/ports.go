@@ -76,7 +76,7 @@ func (s *Store) Ports(ctx context.Context, q baremetal.PortQuery) ([]baremetal.P
 		sel.and(sel.ofNodes("conductor_group", q.ConductorGroups))
 	}
 	if q.Project != nil {
-		sel.and("node_uuid IN (SELECT uuid FROM nodes WHERE " + sel.ofProject(*q.Project) + ")")
+		sel.and(ofProjectNodes(sel, *q.Project))
 	}
 	if err := sel.page(ctx, s.read, portPages, q.Page); err != nil {
 		return nil, s.fault(err)

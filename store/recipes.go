@@ -24,6 +24,9 @@ var templates = kind[baremetal.DeployTemplate]{
 
 var runbooks = kind[baremetal.Runbook]{
 	table: "runbooks", what: "Runbook", named: true,
+	ofProject: func(sel *selection, project string) string {
+		return "(" + ofOwner(sel, project) + " OR public = 1)"
+	},
 	columns: []string{"id", "uuid", "name", "description", "steps", "disable_ramdisk", "public", "owner", "traits", "extra",
 		"created_at", "updated_at"},
 	unsortable: []string{"steps", "traits", "extra"},

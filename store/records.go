@@ -20,6 +20,8 @@ type kind[T any] struct {
 	dest    func(*T) []any
 	meta    func(*T) meta
 	named   bool // can be found by name
+	// ofProject selects what belongs to a project; nil for a kind that belongs to none.
+	ofProject func(sel *selection, project string) string
 	// unsortable are the columns no list can be sorted by.
 	unsortable []string
 	// unique maps the column of a unique index to the text of a conflict.
@@ -84,6 +86,12 @@ func (r records[T]) List(ctx context.Context, q baremetal.Query) ([]T, error) {
 	if q.Names != nil {
 		sel.and(sel.in("name", q.Names))
 	}
+	if q.Project != nil {
+		if r.k.ofProject == nil {
+			return nil, baremetal.Errorf(baremetal.Invalid, "%s has no project to select by.", r.k.what)
+		}
+		sel.and(r.k.ofProject(sel, *q.Project))
+	}
 	if q.Shards != nil {
 		sel.and(sel.ofNodes("shard", q.Shards))
 	}
@@ -109,6 +117,17 @@ func (r records[T]) pages() paging {
 // ofNodes selects what belongs to nodes with one of the values in a column.
 func (s *selection) ofNodes(column string, values []string) string {
 	return "node_uuid IN (SELECT uuid FROM nodes WHERE " + s.in(column, values) + ")"
+}
+
+// ofProjectNodes selects what belongs to the nodes that a project owns or was lent.
+func ofProjectNodes(sel *selection, project string) string {
+	return "node_uuid IN (SELECT uuid FROM nodes WHERE " + sel.ofProject(project) + ")"
+}
+
+// ofOwner selects what a project owns.
+func ofOwner(sel *selection, project string) string {
+	p := sel.arg(project)
+	return "(owner = " + p + " AND owner <> '')"
 }
 
 // Create implements baremetal.Collection; check may be nil.

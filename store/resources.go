@@ -39,7 +39,7 @@ func (s *Store) InspectionRules() baremetal.Collection[baremetal.InspectionRule]
 }
 
 var portgroups = kind[baremetal.Portgroup]{
-	table: "portgroups", what: "Portgroup", named: true,
+	table: "portgroups", what: "Portgroup", named: true, ofProject: ofProjectNodes,
 	columns: []string{"id", "uuid", "node_uuid", "name", "address", "extra", "internal_info", "standalone_ports_supported", "mode",
 		"properties", "physical_network", "category", "dynamic_portgroup", "created_at", "updated_at"},
 	unsortable: []string{"extra", "internal_info", "properties"},
@@ -82,7 +82,7 @@ func emptyPortgroup(ctx context.Context, tx *tx, uuid, what string) error {
 }
 
 var connectors = kind[baremetal.VolumeConnector]{
-	table: "connectors", what: "Volume connector",
+	table: "connectors", what: "Volume connector", ofProject: ofProjectNodes,
 	columns:    []string{"id", "uuid", "node_uuid", "type", "connector_id", "extra", "created_at", "updated_at"},
 	unsortable: []string{"extra"},
 	args: func(c *baremetal.VolumeConnector) []any {
@@ -102,7 +102,7 @@ var connectors = kind[baremetal.VolumeConnector]{
 }
 
 var targets = kind[baremetal.VolumeTarget]{
-	table: "targets", what: "Volume target",
+	table: "targets", what: "Volume target", ofProject: ofProjectNodes,
 	columns:    []string{"id", "uuid", "node_uuid", "volume_type", "boot_index", "volume_id", "properties", "extra", "created_at", "updated_at"},
 	unsortable: []string{"properties", "extra"},
 	args: func(t *baremetal.VolumeTarget) []any {
