@@ -44,7 +44,9 @@ def openstacksdk(server, folder, args):
             f.write(CLOUD.format(name=name, url=server.url))
     os.environ["OS_CLIENT_CONFIG_FILE"] = path
     os.environ["OS_CLOUD"] = "devstack-admin"
-    return run("openstack.tests.functional.baremetal", folder, args)
+    os.environ.setdefault("OS_TEST_TIMEOUT", "60")
+    # they list everything there is, so they cannot share a service with one another
+    return run("openstack.tests.functional.baremetal", folder, args, jobs=1)
 
 
 def flat(suite):
@@ -82,7 +84,7 @@ def one(test, out):
         out.send(("failed", "did not run"))
 
 
-def run(package, folder, args):
+def run(package, folder, args, jobs=None):
     before = os.getcwd()
     os.chdir(folder)
     try:
@@ -93,7 +95,7 @@ def run(package, folder, args):
         running = []
         fork = multiprocessing.get_context("fork")
         while tests or running:
-            while tests and len(running) < max(args.jobs, 1):
+            while tests and len(running) < max(jobs or args.jobs, 1):
                 test = tests.pop(0)
                 receive, send = fork.Pipe(duplex=False)
                 process = fork.Process(target=one, args=(test, send))

@@ -14,6 +14,7 @@ import bcrypt
 
 CONFIG = """state_dir = "{state}"
 host = "clients"
+hardware_types = ["caddy", "fake-hardware", "ipmi"]
 [api]
 listen = "127.0.0.1:0"
 {api}
