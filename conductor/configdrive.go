@@ -58,10 +58,16 @@ func checkDriveText(s string) error {
 	return nil
 }
 
+// driveObjects is the version that brought config drives as objects.
+const driveObjects = 56
+
 // driveKeys are the parts of a config drive object, with the version that brought each.
-var driveKeys = map[string]int{"meta_data": 56, "user_data": 56, "network_data": 56, "vendor_data": 59}
+var driveKeys = map[string]int{"meta_data": driveObjects, "user_data": driveObjects, "network_data": driveObjects, "vendor_data": 59}
 
 func checkDriveObject(m map[string]any, minor int, n *baremetal.Node) error {
+	if minor < driveObjects {
+		return baremetal.Errorf(baremetal.NotAcceptable, "Request not acceptable. The minimal required API version should be 1.%d", driveObjects)
+	}
 	for _, key := range slices.Sorted(maps.Keys(m)) {
 		since, known := driveKeys[key]
 		switch v := m[key].(type) {
