@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -90,14 +91,18 @@ func run() error {
 		return err
 	}
 	fmt.Println(about)
+	var failed []error
 	for _, p := range chosen {
 		fmt.Fprintf(os.Stderr, "measuring %s: %s\n", p.name, p.what)
 		if err := p.run(b, ctx); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+			failed = append(failed, fmt.Errorf("%s: %w", p.name, err))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
 	fmt.Print(b.table.markdown())
-	return nil
+	return errors.Join(failed...)
 }
 
 func choose(only string, cold bool) ([]part, error) {
