@@ -13,7 +13,7 @@ const settleTimeout = time.Minute
 
 // awaitNode waits until the node is as wanted and idle, and returns it.
 func (s *site) awaitNode(ident, what string, ok func(node) bool) node {
-	t := s.cli.t
+	t := s.t
 	t.Helper()
 	var n node
 	deadline := time.Now().Add(settleTimeout)
@@ -32,7 +32,7 @@ func (s *site) awaitNode(ident, what string, ok func(node) bool) node {
 
 // awaitPower waits until the nodes' power is as wanted and nothing is going on.
 func (s *site) awaitPower(want string, idents ...string) {
-	s.cli.t.Helper()
+	s.t.Helper()
 	for _, ident := range idents {
 		s.awaitNode(ident, fmt.Sprintf("%q", want), func(n node) bool { return text(n.Power) == want })
 	}
@@ -40,13 +40,13 @@ func (s *site) awaitPower(want string, idents ...string) {
 
 // awaitState waits until the node is in one of the provision states.
 func (s *site) awaitState(ident string, want ...string) node {
-	s.cli.t.Helper()
+	s.t.Helper()
 	return s.awaitNode(ident, fmt.Sprint(want), func(n node) bool { return slices.Contains(want, n.Provision) })
 }
 
 // available takes a node from enroll to available.
 func (s *site) available(ident string) {
-	s.cli.t.Helper()
+	s.t.Helper()
 	s.api.provision(ident, "manage")
 	s.awaitState(ident, "manageable")
 	s.api.provision(ident, "provide")
@@ -55,10 +55,10 @@ func (s *site) available(ident string) {
 
 // deploy brings an available node to active with the demo image.
 func (s *site) deploy(ident string) {
-	s.cli.t.Helper()
+	s.t.Helper()
 	s.api.provision(ident, "active")
 	n := s.awaitState(ident, "active", "deploy failed")
 	if n.Provision != "active" {
-		s.cli.t.Fatalf("the deploy of %s failed: %s", ident, text(n.LastError))
+		s.t.Fatalf("the deploy of %s failed: %s", ident, text(n.LastError))
 	}
 }

@@ -30,7 +30,7 @@ func TestCommands(t *testing.T) {
 		} {
 			t.Run(family.name, func(t *testing.T) {
 				in := *s
-				in.cli, in.api.t = s.cli.with(t), t
+				in.cli, in.api.t = s.with(t), t
 				family.test(t, &in)
 			})
 		}
@@ -86,9 +86,9 @@ func ports(t *testing.T, s *site) {
 
 // conflict sends what is there already. The client would try it for 10 s.
 func (s *site) conflict(method, path string, body any) {
-	s.cli.t.Helper()
+	s.t.Helper()
 	if said := (answer{body: s.api.json(method, path, body, http.StatusConflict)}).fault(); !strings.Contains(said, "already exists") {
-		s.cli.t.Errorf("%s %s of what is there: %q", method, path, said)
+		s.t.Errorf("%s %s of what is there: %q", method, path, said)
 	}
 }
 

@@ -31,6 +31,15 @@ func tourConsole(t *testing.T, s *site) {
 	}
 }
 
+// tourOwnConsole types on the console through our own client.
+func tourOwnConsole(t *testing.T, s *site) {
+	r := run(t, []string{"OS_ENDPOINT=" + s.program.ready.API, "CADDYSHACK=" + binary()},
+		"sh", "-c", `(for i in 1 2 3; do echo uname -a; sleep 1; done) | "$CADDYSHACK" console caddy-3`)
+	if r.code != 0 || !strings.Contains(r.stdout, "Linux caddy-3") {
+		t.Errorf("our own client's console: %v", r)
+	}
+}
+
 // tourTCPConsole deploys caddy-4 with our own client and returns its console, of
 // the kind that Nova's serial proxy uses.
 func tourTCPConsole(t *testing.T, s *site) string {
@@ -84,7 +93,7 @@ func talk(t *testing.T, address, typed, want string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	var seen strings.Builder
 	buf := make([]byte, 4096)
 	deadline := time.Now().Add(20 * time.Second)

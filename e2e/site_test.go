@@ -15,7 +15,7 @@ import (
 
 // site is a running chassis with its nodes, however it was set up.
 type site struct {
-	*program
+	program *program
 	*cli
 	api api
 	// images is a folder from which file:// images may be taken.
@@ -170,6 +170,6 @@ func caddyNames() []string {
 
 // own runs a command of our own client.
 func (s *site) own(args ...string) result {
-	s.cli.t.Helper()
-	return run(s.cli.t, []string{"OS_ENDPOINT=" + s.program.ready.API}, append([]string{binary()}, args...)...)
+	s.t.Helper()
+	return run(s.t, []string{"OS_ENDPOINT=" + s.program.ready.API}, append([]string{binary()}, args...)...)
 }

@@ -15,6 +15,7 @@ func TestTour(t *testing.T) {
 		tourList(t, s)
 		tourPower(t, s)
 		tourDeploy(t, s)
+		tourOwnConsole(t, s)
 		tourConsole(t, s)
 		tourSoftPower(t, s)
 		tourUndeploy(t, s)
