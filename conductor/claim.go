@@ -21,7 +21,7 @@ var errClaimLost = &baremetal.Error{Kind: baremetal.ClaimLost, Message: "the cla
 // take marks the row as having work, and claims it for this process if it can
 // serve the node. It is used within a change of the row.
 func (c *Conductor) take(n *baremetal.Node, now time.Time) {
-	n.Work.WakeAt = now
+	n.Work.WakeAt = now.Truncate(time.Microsecond) // as it is kept, to be recognized when read again
 	if !c.serves(n) {
 		return
 	}
@@ -268,10 +268,14 @@ func (c *Conductor) wakeLoop(ctx context.Context) error {
 	}
 }
 
-const slowPoll = 5 * time.Second
+const (
+	slowPoll      = 5 * time.Second
+	stillHeldPoll = 50 * time.Millisecond
+)
 
 // claimDue claims what is due and returns how long until something may be due again.
 func (c *Conductor) claimDue(ctx context.Context) time.Duration {
+	soonest := 10 * time.Millisecond
 	for {
 		free := c.freeWorkers()
 		if free == 0 {
@@ -286,6 +290,10 @@ func (c *Conductor) claimDue(ctx context.Context) time.Duration {
 		}
 		began := 0
 		for _, uuid := range due {
+			if c.working(uuid) { // a worker of this process is about to let go, or hangs on beyond its lease
+				soonest = stillHeldPoll
+				continue
+			}
 			n, err := c.Store.Claim(ctx, uuid, c.owner, c.Host, c.Lease)
 			if err != nil {
 				if !baremetal.IsKind(err, baremetal.Locked) && !baremetal.IsKind(err, baremetal.NotFound) && ctx.Err() == nil {
@@ -308,7 +316,14 @@ func (c *Conductor) claimDue(ctx context.Context) time.Duration {
 	if err != nil {
 		return slowPoll
 	}
-	return min(max(next.Sub(now), 10*time.Millisecond), slowPoll)
+	return min(max(next.Sub(now), soonest), slowPoll)
+}
+
+// working tells whether a worker of this process is on the node.
+func (c *Conductor) working(uuid string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.claims[uuid] != nil
 }
 
 func (c *Conductor) freeWorkers() int {

@@ -29,7 +29,7 @@ type Store interface {
 	DeleteNode(ctx context.Context, ident string, check func(*baremetal.Node) error) error
 
 	// Claim takes the claim by compare-and-swap for owner on host: kind Locked
-	// if a live claim of another is on the row. ClaimEpoch grows by one.
+	// if a live claim is on the row, the owner's own too. ClaimEpoch grows by one.
 	Claim(ctx context.Context, uuid, owner, host string, lease time.Duration) (baremetal.Node, error)
 	// Renew extends the claims of owner on the nodes and returns those it no longer holds.
 	Renew(ctx context.Context, owner string, nodes map[string]int64, lease time.Duration) (lost []string, err error)

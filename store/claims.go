@@ -10,7 +10,8 @@ import (
 )
 
 // Claim takes the claim on a node for owner on host, until lease has passed.
-// It is kind Locked while a live claim of another owner is on the row.
+// It is kind Locked while a live claim is on the row, be it the owner's own:
+// two workers of one process must not share a node either.
 func (s *Store) Claim(ctx context.Context, uuid, owner, host string, lease time.Duration) (baremetal.Node, error) {
 	now, err := s.Now(ctx)
 	if err != nil {
@@ -18,7 +19,7 @@ func (s *Store) Claim(ctx context.Context, uuid, owner, host string, lease time.
 	}
 	return s.updateNode(ctx, uuid, func(n *baremetal.Node) error {
 		w := &n.Work
-		if n.ClaimHeld(now) && w.ClaimOwner != owner {
+		if n.ClaimHeld(now) {
 			return baremetal.Errorf(baremetal.Locked, "Node %s is locked by host %s, please retry after the current operation is completed.",
 				n.UUID, w.Reservation)
 		}
