@@ -25,6 +25,7 @@ type demoCmd struct {
 	State     string `type:"path" help:"Keep everything in this folder; a later demo with it goes on from there. Default: a temporary folder, removed at the end."`
 	Caddies   int    `default:"13" help:"Number of simulated caddies; 0 is no chassis."`
 	Pi        string `default:"sim" enum:"sim,qemu" help:"How Pis are simulated: sim."`
+	Units     string `default:"model" enum:"model,firmware" help:"Backplane units: a model of them, or the firmware itself as Linux programs (make -C firmware host)."`
 	ReadyFile string `type:"path" help:"Write the addresses there, as JSON, once everything serves."`
 	Verbose   bool   `short:"v" help:"Log everything."`
 
@@ -76,7 +77,7 @@ func (cmd demoCmd) Run(ctx context.Context) error {
 	defer d.closeLogged()
 	racked, err := startSimulated(ctx, simulatedConfig{
 		Caddies: cmd.Caddies, Dir: filepath.Join(state, "chassis"), Broker: d.brokerURL,
-		Password: unitPassword(cfg), TFTP: d.boot.tftp.Addr(), Log: log.With("part", "sim"),
+		Password: unitPassword(cfg), TFTP: d.boot.tftp.Addr(), Firmware: cmd.Units == unitsFirmware, Log: log.With("part", "sim"),
 	})
 	if err != nil {
 		return err
@@ -88,7 +89,7 @@ func (cmd demoCmd) Run(ctx context.Context) error {
 	g.Go(func() error { return racked.run(gctx) })
 	g.Go(func() error {
 		return d.run(gctx, func(r ready) error {
-			if err := racked.chassis.Online(gctx); err != nil {
+			if err := racked.units.Online(gctx); err != nil {
 				return err
 			}
 			if err := seed(gctx, d, racked.caddies); err != nil {

@@ -62,7 +62,7 @@ func (cmd deployCmd) deploy(ctx context.Context, c *gophercloud.ServiceClient) e
 	} {
 		for _, from := range step.from {
 			if n.ProvisionState == from {
-				if n, err = provision(ctx, c, n.UUID, cmd.Node, step.verb, step.to, cmd.Timeout); err != nil {
+				if n, err = changeState(ctx, c, n.UUID, cmd.Node, step.verb, step.to, cmd.Timeout); err != nil {
 					return err
 				}
 				break
@@ -75,8 +75,8 @@ func (cmd deployCmd) deploy(ctx context.Context, c *gophercloud.ServiceClient) e
 	return nil
 }
 
-// provision asks for a verb and waits for the state it leads to.
-func provision(ctx context.Context, c *gophercloud.ServiceClient, uuid, shown string, verb nodes.TargetProvisionState, to string, timeout time.Duration) (*nodeView, error) {
+// changeState asks for a verb and waits for the state it leads to.
+func changeState(ctx context.Context, c *gophercloud.ServiceClient, uuid, shown string, verb nodes.TargetProvisionState, to string, timeout time.Duration) (*nodeView, error) {
 	if err := nodes.ChangeProvisionState(ctx, c, uuid, nodes.ProvisionStateOpts{Target: verb}).ExtractErr(); err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (cmd undeployCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := provision(ctx, c, url.PathEscape(cmd.Node), cmd.Node, nodes.TargetDeleted, "available", cmd.Timeout); err != nil {
+	if _, err := changeState(ctx, c, url.PathEscape(cmd.Node), cmd.Node, nodes.TargetDeleted, "available", cmd.Timeout); err != nil {
 		return explain(cmd.Endpoint, err)
 	}
 	fmt.Println(cmd.Node, "is available")

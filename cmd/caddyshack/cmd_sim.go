@@ -13,6 +13,7 @@ type simCmd struct {
 	Password  string `env:"CADDYSHACK_SIM_PASSWORD" help:"Password of every unit at the broker; the user is the unit's id (${env})."`
 	TFTP      string `name:"tftp" default:"127.0.0.1:69" help:"Where the Pis ask for their boot files, HOST:PORT."`
 	Caddies   int    `default:"13" help:"Number of simulated caddies."`
+	Units     string `default:"model" enum:"model,firmware" help:"Backplane units: a model of them, or the firmware itself as Linux programs (make -C firmware host)."`
 	State     string `type:"path" help:"Keep serial lines and what the units remember in this folder. Default: a temporary one."`
 	ReadyFile string `type:"path" help:"Write the serial lines there, as JSON, once all units are on the bus."`
 	Verbose   bool   `short:"v" help:"Log everything."`
@@ -41,7 +42,7 @@ func (cmd simCmd) Run(ctx context.Context) error {
 	}
 	s, err := startSimulated(ctx, simulatedConfig{
 		Caddies: cmd.Caddies, Dir: filepath.Join(state, "chassis"), Broker: cmd.Broker,
-		Password: func(string) string { return cmd.Password }, TFTP: tftp, Log: log,
+		Password: func(string) string { return cmd.Password }, TFTP: tftp, Firmware: cmd.Units == unitsFirmware, Log: log,
 	})
 	if err != nil {
 		return err
@@ -53,7 +54,7 @@ func (cmd simCmd) Run(ctx context.Context) error {
 
 // announce tells where the serial lines are once all units are on the bus.
 func (s *simulated) announce(ctx context.Context, readyFile string) {
-	if err := s.chassis.Online(ctx); err != nil {
+	if err := s.units.Online(ctx); err != nil {
 		if ctx.Err() == nil {
 			s.cfg.Log.Error("the simulated units do not reach the broker", "broker", redactURL(s.cfg.Broker), "err", err)
 		}

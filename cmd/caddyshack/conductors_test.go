@@ -20,6 +20,7 @@ import (
 	"caddyshack/bus"
 	"caddyshack/conductor"
 	"caddyshack/pxe/images/demo"
+	"caddyshack/sim/chassis"
 	"caddyshack/store"
 	"caddyshack/store/storetest"
 )
@@ -278,7 +279,7 @@ default_image = %q
 	if after.Work.Version != off.Work.Version {
 		t.Errorf("the continued conductor wrote: state %q power %q error %q work %+v", after.ProvisionState, after.PowerState, after.LastError, after.Work)
 	}
-	if state := racked.chassis.Unit("bpu-1").State(1); state.Power != bus.PowerOff {
+	if state := racked.units.(*chassis.Chassis).Unit("bpu-1").State(1); state.Power != bus.PowerOff {
 		t.Errorf("the slot is %q after the late command", state.Power)
 	}
 }

@@ -22,6 +22,8 @@ type commands struct {
 	Config  configCmd  `cmd:"" help:"Print an example configuration, or check one."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 
+	Unit unitCmd `cmd:"" help:"Set up a backplane unit over its USB cable, or update the units' firmware."`
+
 	Nodes    nodesCmd    `cmd:"" group:"client" help:"List the nodes."`
 	Show     showCmd     `cmd:"" group:"client" help:"Show a node: its states, what it waits for, its history."`
 	Power    powerCmd    `cmd:"" group:"client" help:"Switch a node on or off, or reboot it."`

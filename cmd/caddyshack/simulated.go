@@ -24,7 +24,16 @@ type simulatedConfig struct {
 	Broker   string
 	Password func(unit string) string
 	TFTP     netip.AddrPort // what DHCP would tell the Pis
+	// Firmware runs the units' own firmware, as Linux programs, and not its model.
+	Firmware bool
 	Log      *slog.Logger
+}
+
+// units are the backplane units of a simulated chassis.
+type units interface {
+	// Online returns once all are on the bus.
+	Online(ctx context.Context) error
+	Close()
 }
 
 // caddy is a simulated caddy as a person would describe it to the API.
@@ -37,7 +46,7 @@ type caddy struct {
 // simulated is a chassis with its serial lines.
 type simulated struct {
 	cfg     simulatedConfig
-	chassis *chassis.Chassis
+	units   units
 	lines   []*serial.Line
 	caddies []caddy
 }
@@ -45,6 +54,14 @@ type simulated struct {
 // startSimulated makes the serial lines and powers the units.
 func startSimulated(ctx context.Context, cfg simulatedConfig) (*simulated, error) {
 	s := &simulated{cfg: cfg}
+	if cfg.Firmware {
+		u, err := startFirmware(ctx, s)
+		if err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+		s.units = u
+		return s, nil
+	}
 	c, err := chassis.Start(chassis.Config{
 		Broker: cfg.Broker, Password: cfg.Password, Caddies: cfg.Caddies,
 		StateDir: filepath.Join(cfg.Dir, "units"), Log: cfg.Log,
@@ -53,7 +70,7 @@ func startSimulated(ctx context.Context, cfg simulatedConfig) (*simulated, error
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	s.chassis = c
+	s.units = c
 	return s, nil
 }
 
@@ -90,8 +107,8 @@ func (s *simulated) run(ctx context.Context) error {
 // close takes the power and the lines away; the units remember what was on.
 func (s *simulated) close() error {
 	var errs []error
-	if s.chassis != nil {
-		s.chassis.Close()
+	if s.units != nil {
+		s.units.Close()
 	}
 	for _, l := range s.lines {
 		errs = append(errs, l.Close())
