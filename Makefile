@@ -48,7 +48,7 @@ test-unit: go-version firmware-host ## Go unit tests, with the race detector whe
 	@if command -v gcc >/dev/null; then $(GO) test -race ./...; else $(GO) test ./...; fi
 
 .PHONY: test-e2e
-test-e2e: build ## The real openstack client, mosquitto and PostgreSQL against the program
+test-e2e: build firmware-host ## The real openstack client, mosquitto and PostgreSQL against the program
 	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) test -tags e2e -count=1 -timeout 15m ./e2e/...
 
 .PHONY: test-clients

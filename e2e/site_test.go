@@ -30,7 +30,7 @@ var arrangements = []struct {
 	name  string
 	start func(testing.TB) *site
 }{
-	{"demo", startDemo},
+	{"demo", func(t testing.TB) *site { return startDemo(t) }},
 	{"serve", func(t testing.TB) *site { return startServe(t, "") }},
 	{"postgresql", func(t testing.TB) *site { return startServe(t, storetest.Postgres(t)) }},
 }
@@ -53,9 +53,9 @@ func newSite(t testing.TB, p *program, images string) *site {
 }
 
 // startDemo is `make demo`.
-func startDemo(t testing.TB) *site {
+func startDemo(t testing.TB, args ...string) *site {
 	t.Helper()
-	p := startProgram(t, "demo")
+	p := startProgram(t, append([]string{"demo"}, args...)...)
 	return newSite(t, p, p.tmp)
 }
 
