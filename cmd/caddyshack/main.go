@@ -68,7 +68,7 @@ func run(ctx context.Context, args []string) int {
 		return exitUsage
 	}
 	if err := kctx.Run(); err != nil {
-		if ctx.Err() != nil && strings.Contains(err.Error(), context.Canceled.Error()) {
+		if said := err.Error(); ctx.Err() != nil && (strings.Contains(said, context.Canceled.Error()) || strings.Contains(said, context.Cause(ctx).Error())) {
 			return 0 // asked to stop while it was still starting; not every library wraps the reason
 		}
 		fmt.Fprintln(os.Stderr, "caddyshack:", err)
