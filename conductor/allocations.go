@@ -228,13 +228,10 @@ func (c *Conductor) tryNode(ctx context.Context, a *baremetal.Allocation, uuid s
 		}
 		return refused
 	})
-	switch {
-	case err == nil:
-		return true, nil
-	case refused != nil, baremetal.IsKind(err, baremetal.NotFound), baremetal.IsKind(err, baremetal.Conflict):
-		return false, nil
+	if refused != nil || baremetal.IsKind(err, baremetal.NotFound) || baremetal.IsKind(err, baremetal.Conflict) {
+		return false, nil //nolint:nilerr // this node was not free: the next one may be
 	}
-	return false, err
+	return err == nil, err
 }
 
 // allocationLoop takes up what other conductors, or this host's earlier life, left.

@@ -83,8 +83,12 @@ func (c *Conductor) VIFs(ctx context.Context, ident string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := drivers.As[drivers.VIFs](c.Registry, &n, "network", "virtual interfaces"); err != nil {
-		return nil, nil // this network keeps none
+	impl, err := c.Registry.Interface(&n, "network")
+	if err != nil {
+		return nil, err
+	}
+	if _, keeps := impl.(drivers.VIFs); !keeps {
+		return nil, nil
 	}
 	free, grouped, err := c.sockets(ctx, n.UUID)
 	if err != nil {
