@@ -85,6 +85,7 @@ func TestHangingConductorIsFenced(t *testing.T) {
 	}
 	r1 := start(t, s, func(c *conductor.Settings) {
 		c.Host, c.Lease, c.Renew = "one", 300*time.Millisecond, time.Hour
+		c.MaxWorkers = 1 // it has none left to claim the node a second time with
 	}, scripted(slow, &power{state: baremetal.PowerOff}))
 	n := r1.node(t, "n", available)
 	r1.verb(t, n.UUID, baremetal.VerbActive)

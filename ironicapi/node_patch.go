@@ -171,6 +171,9 @@ func (c *call) checkChange(n, before *node, touched map[string]bool) error {
 	if before.InstanceUUID != "" && n.InstanceUUID != "" && n.InstanceUUID != before.InstanceUUID {
 		return baremetal.Errorf(baremetal.Conflict, "Node %s is associated with instance %s.", n.UUID, before.InstanceUUID)
 	}
+	if n.ParentNode == n.UUID {
+		return invalid("Node %s cannot be its own parent.", n.UUID)
+	}
 	if touched["maintenance"] && !n.Maintenance {
 		n.MaintenanceReason, n.Fault = "", ""
 	}

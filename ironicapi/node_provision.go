@@ -162,9 +162,11 @@ func cleanSteps(body map[string]any, name string, needed bool) ([]baremetal.Step
 			return nil, err
 		}
 		if v, ok := m["order"]; ok {
-			if n, whole := wholeNumber(v); !whole || n < 0 {
+			n, whole := wholeNumber(v)
+			if !whole || n < 0 || n > 1<<31-1 {
 				return nil, invalid("%s: order must be a whole number, 0 or more", name)
 			}
+			s.Order = int(n)
 		}
 		if s.OnChildren, _, err = boolIn(m, "execute_on_child_nodes"); err != nil {
 			return nil, err
@@ -174,6 +176,7 @@ func cleanSteps(body map[string]any, name string, needed bool) ([]baremetal.Step
 		}
 		steps = append(steps, s)
 	}
+	slices.SortStableFunc(steps, func(a, b baremetal.Step) int { return a.Order - b.Order })
 	return steps, nil
 }
 

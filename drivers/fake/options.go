@@ -81,7 +81,7 @@ func delay(n *baremetal.Node, iface string) time.Duration {
 		return 0
 	}
 	if to, err := strconv.ParseFloat(strings.TrimSpace(high), 64); err == nil && to > from {
-		from += (to - from) * (1 - math.Sqrt(1-rand.Float64())) //nolint:gosec // not a secret
+		from += (to - from) * (1 - math.Sqrt(1-rand.Float64()))
 	}
 	if from > longestDelay.Seconds() {
 		return longestDelay
