@@ -111,7 +111,7 @@ func (c *call) serve(ep *endpoint) {
 		return
 	}
 	minor, asked, ok := requestedMinor(c.r.Header)
-	if !ok && c.r.URL.Path != "/" && c.r.URL.Path != "/healthcheck" {
+	if !ok && c.r.URL.Path != "/" && c.r.URL.Path != "/healthcheck" && c.r.URL.Path != openapiPath {
 		if c.r.URL.Path == "/v1" {
 			c.fault(http.StatusNotAcceptable, badVersion(asked))
 		} else {

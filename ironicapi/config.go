@@ -52,6 +52,8 @@ type api struct {
 	base   string // of links, "" = from the request
 	prefix string // path of the public endpoint without trailing slash
 	calls  sync.Pool
+	// openapi is the description of the API.
+	openapi func() ([]byte, error)
 }
 
 // New returns the handler of the whole API. The error says what is wrong with the configuration.
@@ -75,6 +77,7 @@ func New(cfg Config) (http.Handler, error) {
 		u.Path = a.prefix
 		a.base = u.String()
 	}
+	a.openapi = openapiOnce(a.base)
 	a.calls.New = func() any { return &call{api: a} }
 	router, err := newRouter(routes())
 	if err != nil {

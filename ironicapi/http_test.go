@@ -247,3 +247,17 @@ func TestEveryReplyIsAString(t *testing.T) {
 		t.Errorf("came back as %s", a.text)
 	}
 }
+
+// The description of the API is for everybody, whatever version is asked for.
+func TestOpenAPIIsServed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *ironicapi.Config) { c.Auth = byName{} })
+	for _, minor := range []int{0, 50, 999} {
+		if a := r.at(minor, "GET", "/openapi.json", nil); a.status != 200 || a.body["openapi"] != "3.0.3" || a.header.Get("Content-Type") != "application/json" {
+			t.Errorf("1.%d: %d %.200s", minor, a.status, a.text)
+		}
+	}
+	if a := r.at(0, "POST", "/openapi.json", nil); a.status != 405 {
+		t.Errorf("POST: %d", a.status)
+	}
+}

@@ -125,7 +125,7 @@ func (a *api) cleanPath(path string) string {
 	switch {
 	case path == "":
 		return "/"
-	case path == "/v1", strings.HasPrefix(path, "/v1/"), path == "/healthcheck":
+	case path == "/v1", strings.HasPrefix(path, "/v1/"), path == "/healthcheck", path == openapiPath:
 		return path
 	}
 	return "/v1" + path

@@ -31,6 +31,7 @@ func rootRoutes() []route {
 	return []route{
 		{method: get, path: "/", since: 1, public: true, handle: showRoot, query: []param{{name: anyParams}}, doc: "versions of the API"},
 		{method: get, path: "/v1", since: 1, public: true, handle: showV1, query: []param{{name: anyParams}}, doc: "resources of v1"},
+		{method: get, path: openapiPath, since: 1, public: true, handle: showOpenAPI, query: []param{{name: anyParams}}, doc: "this description"},
 		{method: get, path: "/healthcheck", since: 1, public: true, handle: healthcheck, query: []param{{name: anyParams}}, doc: "whether the service works"},
 	}
 }
