@@ -241,9 +241,9 @@ func TestAgentFailsAndAborts(t *testing.T) {
 			r.ask(t, n.UUID, tc.req)
 			r.awaitState(t, n.UUID, tc.wait)
 			r.verb(t, n.UUID, baremetal.VerbAbort)
-			got := r.awaitState(t, n.UUID, tc.end)
+			r.awaitState(t, n.UUID, tc.end)
 			if tc.fail != "" {
-				got = r.await(t, n.UUID, "out of service", func(n *baremetal.Node) bool { return n.Maintenance })
+				got := r.await(t, n.UUID, "out of service", func(n *baremetal.Node) bool { return n.Maintenance })
 				if got.Fault != "rescue abort failure" {
 					t.Errorf("fault %q", got.Fault)
 				}

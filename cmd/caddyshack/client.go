@@ -103,8 +103,9 @@ func (n *nodeView) waitingFor() string {
 // settled tells whether nothing is going on with the node.
 func (n *nodeView) settled() bool { return n.TargetPowerState == "" && n.Reservation == "" }
 
-// watch polls the node until done says so, and tells people what changes.
-func watch(ctx context.Context, c *gophercloud.ServiceClient, ident string, timeout time.Duration, done func(*nodeView) (bool, error)) error {
+// watch polls the node until done says so; if it is shown under a name, people
+// are told what changes.
+func watch(ctx context.Context, c *gophercloud.ServiceClient, ident, shown string, timeout time.Duration, done func(*nodeView) (bool, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("node %s is not there yet after %s; it goes on by itself: see `caddyshack show %s`", ident, timeout, ident))
 	defer cancel()
 	last := ""
@@ -120,8 +121,8 @@ func watch(ctx context.Context, c *gophercloud.ServiceClient, ident string, time
 		if w := n.waitingFor(); w != "" {
 			now += ": " + w
 		}
-		if now != last {
-			fmt.Fprintf(os.Stderr, "%s  %s  %s\n", time.Now().Format("15:04:05"), ident, now)
+		if shown != "" && now != last {
+			fmt.Fprintf(os.Stderr, "%s  %s  %s\n", time.Now().Format("15:04:05"), shown, now)
 			last = now
 		}
 		if ok, err := done(n); ok || err != nil {

@@ -164,7 +164,7 @@ func (cmd powerCmd) Run(ctx context.Context) error {
 		return explain(cmd.Endpoint, err)
 	}
 	var final *nodeView
-	err = watch(ctx, c, cmd.Node, cmd.Timeout, func(n *nodeView) (bool, error) {
+	err = watch(ctx, c, cmd.Node, "", cmd.Timeout, func(n *nodeView) (bool, error) {
 		final = n
 		return n.settled(), nil
 	})

@@ -81,7 +81,7 @@ func changeState(ctx context.Context, c *gophercloud.ServiceClient, uuid, shown 
 		return nil, err
 	}
 	var final *nodeView
-	err := watch(ctx, c, uuid, timeout, func(n *nodeView) (bool, error) {
+	err := watch(ctx, c, uuid, shown, timeout, func(n *nodeView) (bool, error) {
 		final = n
 		if n.ProvisionState == to && n.Reservation == "" {
 			return true, nil
@@ -142,7 +142,7 @@ func (cmd consoleCmd) Run(ctx context.Context) error {
 		if err := resp.Body.Close(); err != nil {
 			return err
 		}
-		err = watch(ctx, c, cmd.Node, 30*time.Second, func(n *nodeView) (bool, error) {
+		err = watch(ctx, c, cmd.Node, "", 30*time.Second, func(n *nodeView) (bool, error) {
 			if n.ConsoleEnabled {
 				return true, nil
 			}

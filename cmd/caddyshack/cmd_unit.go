@@ -69,7 +69,7 @@ func (cmd unitSetupCmd) Run(ctx context.Context) error {
 		return err
 	}
 	conn := provision.NewConn(port)
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // the unit has answered
 	ctx, cancel := context.WithTimeout(ctx, cmd.Timeout)
 	defer cancel()
 	id, err := conn.Setup(ctx, s, func(text string) { fmt.Fprintln(os.Stderr, text) })

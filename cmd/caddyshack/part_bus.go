@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 
@@ -35,8 +36,12 @@ func (d *daemon) openBroker(ctx context.Context) error {
 		d.broker, d.brokerURL = b, b.URL()
 		c.Password = password
 	}
+	id, err := controllerID(d.cfg.Host)
+	if err != nil {
+		return err
+	}
 	d.controller = backplane.Config{
-		Broker: d.brokerURL, User: c.User, Password: c.Password, ClientID: "controller-" + clientName(d.cfg.Host),
+		Broker: d.brokerURL, User: c.User, Password: c.Password, ClientID: id,
 		Observe: d.observe, Log: d.log.With("part", "bus"),
 	}
 	return nil
@@ -57,12 +62,23 @@ func (d *daemon) openFleet(context.Context) error {
 	return nil
 }
 
-// clientName makes an MQTT client id's part of a host's name.
-func clientName(host string) string {
-	return strings.Map(func(r rune) rune {
+// controllerID makes an MQTT client id that no other controller at the broker has.
+func controllerID(host string) (string, error) {
+	if host == "" {
+		var err error
+		if host, err = os.Hostname(); err != nil {
+			return "", fmt.Errorf("finding this machine's name: %w", err)
+		}
+	}
+	secret, err := randomSecret()
+	if err != nil {
+		return "", err
+	}
+	name := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
 			return r
 		}
 		return '-'
 	}, strings.ToLower(host))
+	return "controller-" + name + "-" + secret[:8], nil
 }

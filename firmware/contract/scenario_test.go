@@ -238,7 +238,7 @@ func (s *scenario) expectRetained(args []string) error {
 	var last string
 	for passed := time.Duration(0); passed <= 5*time.Second; passed += step {
 		s.mu.Lock()
-		m, there := s.rig.retained[args[0]]
+		m, there := s.retained[args[0]]
 		s.mu.Unlock()
 		if args[1] == "none" && !there || there && fits(m.Payload, args[1:]) {
 			return nil

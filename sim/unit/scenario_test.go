@@ -117,14 +117,14 @@ func (s *scenario) fill(line string) string {
 	return placeholder.ReplaceAllStringFunc(line, func(m string) string {
 		p := placeholder.FindStringSubmatch(m)
 		plus, _ := strconv.Atoi(p[2])
-		switch {
-		case p[1] == "id":
+		switch p[1] {
+		case "id":
 			return s.cfg.ID
-		case p[1] == "boot":
+		case "boot":
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			return strconv.Itoa(s.boot + plus)
-		case p[1] == "up":
+		case "up":
 			var up uint32
 			s.rig.hardware(func(c *core) { up = c.uptime() })
 			return strconv.Itoa(int(up) + plus)
