@@ -32,6 +32,24 @@ func TestRun(t *testing.T) {
 	}
 }
 
+func TestAddPrograms(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{}
+	if err := AddPrograms(t.Context(), files, "ls"); err != nil {
+		t.Fatal(err)
+	}
+	libc := false
+	for inside, outside := range files {
+		libc = libc || strings.Contains(inside, "libc.so") && inside == outside
+	}
+	if files["/bin/ls"] == "" || !libc {
+		t.Errorf("got %v", files)
+	}
+	if err := AddPrograms(t.Context(), files, "no-such-program"); err == nil {
+		t.Error("a program that does not exist was added")
+	}
+}
+
 func TestRunEndsWithContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), bootTime)

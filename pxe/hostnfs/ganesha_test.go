@@ -118,9 +118,15 @@ func eventually(t *testing.T, what string, try func() error) {
 	t.Fatalf("%s: %v", what, err)
 }
 
-// TestGanesha has a real Ganesha serve two nodes in turn, one of which stays
-// connected all the time.
-func TestGanesha(t *testing.T) {
+// ganesha is a running Ganesha.
+type ganesha struct {
+	nfsPort, mountPort int
+	nfsAddr, mountAddr string
+	exports            *Exports
+}
+
+func startGanesha(t *testing.T) *ganesha {
+	t.Helper()
 	startRPCBind(t)
 	dir := t.TempDir()
 	nfsPort, mountPort := freePort(t), freePort(t)
@@ -157,6 +163,14 @@ func TestGanesha(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return &ganesha{nfsPort, mountPort, nfsAddr, mountAddr, x}
+}
+
+// TestGanesha has a real Ganesha serve two nodes in turn, one of which stays
+// connected all the time.
+func TestGanesha(t *testing.T) {
+	g := startGanesha(t)
+	x, mountAddr, nfsAddr := g.exports, g.mountAddr, g.nfsAddr
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	export := func(id, client string) roots.Export {
@@ -202,7 +216,7 @@ func TestGanesha(t *testing.T) {
 	mounted := make(chan string, 10)
 	wctx, stop := context.WithTimeout(ctx, 10*time.Second)
 	defer stop()
-	if err := x.WatchMounts(wctx, uint16(nfsPort), func(id string) {
+	if err := x.WatchMounts(wctx, uint16(g.nfsPort), func(id string) {
 		select {
 		case mounted <- id:
 		default:

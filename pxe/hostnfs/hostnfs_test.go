@@ -149,7 +149,7 @@ func TestExportsComeAndGo(t *testing.T) {
 func TestServerDoesNotFollow(t *testing.T) {
 	t.Parallel()
 	f, cfg := startFake(t)
-	cfg.Wait = 200 * time.Millisecond
+	cfg.Wait = time.Second
 	x, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -52,9 +52,11 @@ func renderGanesha(b *strings.Builder, e entry, self netip.Addr) {
 	Access_Type = None;
 	FSAL { Name = VFS; }
 	CLIENT { Clients = %s; Protocols = 3; Access_Type = RW; Squash = No_Root_Squash; }
-	CLIENT { Clients = %s; Protocols = 3; Access_Type = MDONLY_RO; Squash = All_Squash; }
-}
-`, e.Number, e.Files, e.Path, e.Client.Unmap(), self)
+`, e.Number, e.Files, e.Path, e.Client.Unmap())
+	if self != e.Client.Unmap() {
+		fmt.Fprintf(b, "\tCLIENT { Clients = %s; Protocols = 3; Access_Type = MDONLY_RO; Squash = All_Squash; }\n", self)
+	}
+	b.WriteString("}\n")
 }
 
 // Exportfs makes the kernel's server read its files.

@@ -103,61 +103,105 @@ func kinds() []rootfs.Kind {
 	return []rootfs.Kind{rootfs.Sidecar, rootfs.Native}
 }
 
+// shortEnv makes everything as short as it must be for CI.
+const shortEnv = "KERNELMOUNT_SHORT"
+
+func short() bool { return os.Getenv(shortEnv) != "" }
+
+// onServer starts our server with an empty tree of a kind, killed again and
+// again if wanted, and runs the program of the guest against it.
+func onServer(t *testing.T, kind rootfs.Kind, killed bool, c guest.Config) guest.Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), guestTime)
+	defer cancel()
+	state := t.TempDir()
+	root := filepath.Join(state, "root")
+	im, err := rootfs.Create(root, kind, rootfs.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := im.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := &server{t: t, conf: serverConfig{
+		Addr: "127.0.0.1:0", StateDir: state, Ready: filepath.Join(state, "ready"),
+		Export: nfsd.Export{ID: "n", Path: "/nodes/n", Client: netip.MustParseAddr("127.0.0.1"), Dir: root},
+	}}
+	s.start()
+	stop := make(chan struct{})
+	var killer sync.WaitGroup
+	if killed {
+		killer.Go(func() { s.killAgainAndAgain(stop) })
+	}
+	defer func() {
+		close(stop)
+		killer.Wait()
+		s.kill()
+	}()
+	port := netip.MustParseAddrPort(s.conf.Addr).Port()
+	c.Modules = []string{"nfsv3"}
+	c.Env = append(c.Env, fmt.Sprintf("NFS_PORT=%d", port), fmt.Sprintf("NFS_KILLED=%v", killed))
+	if short() {
+		c.Env = append(c.Env, "NFS_SHORT=1")
+	}
+	start := time.Now()
+	r, err := guest.Run(ctx, c)
+	t.Logf("guest ran for %v", time.Since(start).Round(time.Second))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, r.Output)
+	}
+	return r
+}
+
+// inGuest compiles the tests that run in the guest.
+func inGuest(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "inguest.test")
+	if err := guest.BuildTest(t.Context(), ".", "inguest", program); err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
 // TestKernelMount runs the table of in_guest_test.go over a kernel mount, once
 // with a server that stays up and once with one that is killed all the time.
 func TestKernelMount(t *testing.T) {
-	dir := t.TempDir()
-	program := filepath.Join(dir, "inguest.test")
-	ctx, cancel := context.WithTimeout(t.Context(), guestTime)
-	defer cancel()
-	if err := guest.BuildTest(ctx, ".", "inguest", program); err != nil {
-		t.Fatal(err)
-	}
+	program := inGuest(t)
 	for _, kind := range kinds() {
 		for _, killed := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/killed=%v", kind, killed), func(t *testing.T) {
-				state := t.TempDir()
-				root := filepath.Join(state, "root")
-				im, err := rootfs.Create(root, kind, rootfs.Limits{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := im.Close(); err != nil {
-					t.Fatal(err)
-				}
-				s := &server{t: t, conf: serverConfig{
-					Addr: "127.0.0.1:0", StateDir: state, Ready: filepath.Join(state, "ready"),
-					Export: nfsd.Export{ID: "n", Path: "/nodes/n", Client: netip.MustParseAddr("127.0.0.1"), Dir: root},
-				}}
-				s.start()
-				stop := make(chan struct{})
-				var killer sync.WaitGroup
-				if killed {
-					killer.Go(func() { s.killAgainAndAgain(stop) })
-				}
-				defer func() {
-					close(stop)
-					killer.Wait()
-					s.kill()
-				}()
-				port := netip.MustParseAddrPort(s.conf.Addr).Port()
-				start := time.Now()
-				r, err := guest.Run(ctx, guest.Config{
-					Modules: []string{"nfsv3"},
+				report(t, onServer(t, kind, killed, guest.Config{
 					Files:   map[string]string{"/inguest.test": program},
-					Env:     []string{fmt.Sprintf("NFS_PORT=%d", port), fmt.Sprintf("NFS_KILLED=%v", killed)},
 					Command: []string{"/inguest.test", "-test.v", "-test.timeout=10m"},
-				})
-				t.Logf("guest ran for %v", time.Since(start).Round(time.Second))
-				if err != nil {
-					t.Fatalf("%v\n%s", err, r.Output)
-				}
-				if r.ExitCode != 0 || !strings.Contains(r.Output, "\nPASS\n") {
-					t.Fatalf("exit code %d\n%s\nconsole:\n%s", r.ExitCode, r.Output, r.Console)
-				}
-				t.Logf("%d cases passed", strings.Count(r.Output, "    --- PASS"))
+				}))
 			})
 		}
+	}
+}
+
+// TestStress runs stress-ng and dbench over a kernel mount while the server is
+// killed all the time.
+func TestStress(t *testing.T) {
+	stress, dbench := "10", "60"
+	if short() {
+		stress, dbench = "1", "5"
+	}
+	files := map[string]string{"/inguest.test": inGuest(t), "/client.txt": "/usr/share/dbench/client.txt"}
+	if err := guest.AddPrograms(t.Context(), files, "stress-ng", "dbench"); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			r := onServer(t, kind, true, guest.Config{
+				Files: files, MemoryMiB: 1024,
+				Env:     []string{"NFS_STRESS_TIME=" + stress, "NFS_DBENCH_TIME=" + dbench},
+				Command: []string{"/inguest.test", "-test.v", "-test.run=TestStress", "-test.timeout=14m"},
+			})
+			report(t, r)
+			if i := strings.Index(r.Output, "Throughput"); i >= 0 {
+				t.Log(strings.SplitN(r.Output[i:], "\n", 2)[0])
+			}
+		})
 	}
 }
 

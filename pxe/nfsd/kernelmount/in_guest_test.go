@@ -3,6 +3,7 @@
 package kernelmount
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -20,14 +21,31 @@ import (
 // mountPoint is where the export is mounted in the guest.
 const mountPoint = "/mnt"
 
-func mountNFS(port string, extra string) error {
-	opts := "vers=3,proto=tcp,mountproto=tcp,nolock,hard,timeo=50,rsize=1048576,wsize=1048576,addr=10.0.2.2,mountaddr=10.0.2.2,port=" + port + ",mountport=" + port + extra
-	return unix.Mount("10.0.2.2:/nodes/n", mountPoint, "nfs", 0, opts)
+// target is the server that is tested, as the environment tells.
+type target struct{ addr, path, port, mountPort string }
+
+func targetOf(env func(string) string) target {
+	t := target{env("NFS_SERVER"), env("NFS_PATH"), env("NFS_PORT"), env("NFS_MOUNT_PORT")}
+	return target{cmp.Or(t.addr, "10.0.2.2"), cmp.Or(t.path, "/nodes/n"), t.port, cmp.Or(t.mountPort, t.port)}
+}
+
+func (t target) mount() error {
+	opts := fmt.Sprintf("vers=3,proto=tcp,mountproto=tcp,nolock,hard,timeo=50,rsize=1048576,wsize=1048576,addr=%[1]s,mountaddr=%[1]s,port=%[2]s,mountport=%[3]s",
+		t.addr, t.port, t.mountPort)
+	return unix.Mount(t.addr+":"+t.path, mountPoint, "nfs", 0, opts)
 }
 
 func TestMain(m *testing.M) {
 	syscall.Umask(0)
-	if err := mountNFS(os.Getenv("NFS_PORT"), ""); err != nil {
+	t := targetOf(os.Getenv)
+	if os.Getenv("NFS_KERNEL_SERVER") != "" {
+		var err error
+		if t, err = startKernelServer(); err != nil {
+			fmt.Println("starting the kernel's server:", err)
+			os.Exit(1)
+		}
+	}
+	if err := t.mount(); err != nil {
 		fmt.Println("mounting:", err)
 		os.Exit(1)
 	}

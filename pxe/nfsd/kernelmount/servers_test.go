@@ -1,0 +1,40 @@
+//go:build guest && !inguest
+
+package kernelmount
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"caddyshack/internal/guest"
+)
+
+// TestKernelServer runs the table against the kernel's own NFS server, which
+// the guest runs for itself: the measure for ours.
+func TestKernelServer(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), guestTime)
+	defer cancel()
+	files := map[string]string{"/inguest.test": inGuest(t), "/etc/netconfig": "/etc/netconfig"}
+	if err := guest.AddPrograms(ctx, files, "exportfs", "rpc.mountd", "rpc.nfsd", "rpcbind"); err != nil {
+		t.Fatal(err)
+	}
+	r, err := guest.Run(ctx, guest.Config{
+		Modules: []string{"nfsv3", "nfsd", "crc32c_generic", "ext4", "brd"}, Files: files, MemoryMiB: 1024,
+		Env:     []string{"NFS_KERNEL_SERVER=1", "NFS_SHORT=1"},
+		Command: []string{"/inguest.test", "-test.v", "-test.timeout=10m"},
+	})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, r.Output)
+	}
+	report(t, r)
+}
+
+// report fails the test if a case failed.
+func report(t *testing.T, r guest.Result) {
+	t.Helper()
+	if r.ExitCode != 0 || !strings.Contains(r.Output, "\nPASS\n") {
+		t.Fatalf("exit code %d\n%s\nconsole:\n%s", r.ExitCode, r.Output, r.Console)
+	}
+	t.Logf("%d cases passed", strings.Count(r.Output, "    --- PASS"))
+}
