@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"testing"
 
@@ -79,25 +80,39 @@ func mode(m uint32) nfstest.Set { return nfstest.Set{Mode: &m} }
 
 func TestPOSIX(t *testing.T) {
 	t.Parallel()
+	if other := os.Getenv("NFSD_OTHER_NFS"); other != "" {
+		// Another server, for comparison: it answers NFS at this address and
+		// MOUNT at the next, and exports the path to 127.0.0.1.
+		local := netip.MustParseAddr("127.0.0.1")
+		_, root := mount(t, os.Getenv("NFSD_OTHER_MOUNT"), local, os.Getenv("NFSD_OTHER_PATH"))
+		posixTable(t, "other", other, local, root)
+		return
+	}
 	for _, kind := range kinds() {
 		s := start(t, &Server{}, Export{ID: "n", Path: "/n", Client: loopback(1, 1), Dir: newRoot(t, kind)})
-		admin, root := mount(t, s.addr, loopback(1, 1), "/n")
-		for i, c := range slices.Concat(posixData, posixNames) {
-			t.Run(string(kind)+"/"+c.name, func(t *testing.T) {
-				t.Parallel()
-				p := &posixEnv{ctx: testContext(t), t: t}
-				client := func(uid uint32, groups ...uint32) *nfstest.Client {
-					c := dial(t, s.addr, loopback(1, 1))
-					c.Cred = nfstest.Cred{UID: uid, GID: uid, Groups: groups}
-					return c
-				}
-				p.root, p.user, p.other = client(0), client(1000, 2000), client(1001)
-				m, err := admin.Mkdir(p.ctx, root, fmt.Sprint("case-", i), mode(0o777))
-				p.must(err)
-				p.dir = m.Handle
-				c.run(t, p)
-			})
-		}
+		_, root := mount(t, s.addr, loopback(1, 1), "/n")
+		posixTable(t, string(kind), s.addr, loopback(1, 1), root)
+	}
+}
+
+// posixTable runs the table on a server whose clients come from the address local.
+func posixTable(t *testing.T, server, addr string, local netip.Addr, root nfstest.Handle) {
+	admin := dial(t, addr, local)
+	for i, c := range slices.Concat(posixData, posixNames) {
+		t.Run(server+"/"+c.name, func(t *testing.T) {
+			t.Parallel()
+			p := &posixEnv{ctx: testContext(t), t: t}
+			client := func(uid uint32, groups ...uint32) *nfstest.Client {
+				c := dial(t, addr, local)
+				c.Cred = nfstest.Cred{UID: uid, GID: uid, Groups: groups}
+				return c
+			}
+			p.root, p.user, p.other = client(0), client(1000, 2000), client(1001)
+			m, err := admin.Mkdir(p.ctx, root, fmt.Sprint("case-", i), mode(0o777))
+			p.must(err)
+			p.dir = m.Handle
+			c.run(t, p)
+		})
 	}
 }
 

@@ -29,10 +29,10 @@ func targetOf(env func(string) string) target {
 	return target{cmp.Or(t.addr, "10.0.2.2"), cmp.Or(t.path, "/nodes/n"), t.port, cmp.Or(t.mountPort, t.port)}
 }
 
-func (t target) mount() error {
+func (t target) mount(dir string) error {
 	opts := fmt.Sprintf("vers=3,proto=tcp,mountproto=tcp,nolock,hard,timeo=50,rsize=1048576,wsize=1048576,addr=%[1]s,mountaddr=%[1]s,port=%[2]s,mountport=%[3]s",
 		t.addr, t.port, t.mountPort)
-	return unix.Mount(t.addr+":"+t.path, mountPoint, "nfs", 0, opts)
+	return unix.Mount(t.addr+":"+t.path, dir, "nfs", 0, opts)
 }
 
 func TestMain(m *testing.M) {
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	if err := t.mount(); err != nil {
+	if err := t.mount(mountPoint); err != nil {
 		fmt.Println("mounting:", err)
 		os.Exit(1)
 	}
