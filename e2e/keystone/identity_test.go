@@ -33,7 +33,7 @@ func startKeystone(t *testing.T) *identity {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // binding does not block
 	if err != nil {
 		t.Fatal(err)
 	}

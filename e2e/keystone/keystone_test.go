@@ -200,7 +200,7 @@ func testTokens(t *testing.T, c *cloud) {
 	t.Parallel()
 	elevated := c.serve(t, c.caFile, filepath.Join(c.folder, "key.pem"), "rbac_service_role_elevated_access = true")
 	client := c.https(t)
-	get := func(base, path, token string) *http.Response {
+	ask := func(base, path, token string) (int, http.Header) {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, nil)
 		if err != nil {
@@ -213,34 +213,39 @@ func testTokens(t *testing.T, c *cloud) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = resp.Body.Close() })
-		return resp
+		_ = resp.Body.Close()
+		return resp.StatusCode, resp.Header
+	}
+	get := func(base, path, token string) int {
+		t.Helper()
+		status, _ := ask(base, path, token)
+		return status
 	}
 	for _, token := range []string{"", "gAAAAABnonsense"} {
-		resp := get(c.api, "/v1/nodes", token)
-		if want := fmt.Sprintf("Keystone uri=%q", c.url); resp.StatusCode != 401 || resp.Header.Get("WWW-Authenticate") != want {
-			t.Errorf("token %q: %d %q, want 401 %q", token, resp.StatusCode, resp.Header.Get("WWW-Authenticate"), want)
+		status, header := ask(c.api, "/v1/nodes", token)
+		if want := fmt.Sprintf("Keystone uri=%q", c.url); status != http.StatusUnauthorized || header.Get("WWW-Authenticate") != want {
+			t.Errorf("token %q: %d %q, want 401 %q", token, status, header.Get("WWW-Authenticate"), want)
 		}
 	}
-	if resp := get(c.api, "/v1", ""); resp.StatusCode != 200 {
-		t.Errorf("the versions without a token: %d", resp.StatusCode)
+	if status := get(c.api, "/v1", ""); status != 200 {
+		t.Errorf("the versions without a token: %d", status)
 	}
 	unscoped := c.login("own-member", nil)
-	if resp := get(c.api, "/v1/nodes", unscoped); resp.StatusCode != 403 {
-		t.Errorf("a token without scope: %d, want 403", resp.StatusCode)
+	if status := get(c.api, "/v1/nodes", unscoped); status != 403 {
+		t.Errorf("a token without scope: %d, want 403", status)
 	}
 	nova := c.login("nova", map[string]any{"project": map[string]any{"id": c.projects["service"]}})
-	if resp := get(c.api, "/v1/drivers", nova); resp.StatusCode != 403 {
-		t.Errorf("a service without elevated rights: %d, want 403", resp.StatusCode)
+	if status := get(c.api, "/v1/drivers", nova); status != 403 {
+		t.Errorf("a service without elevated rights: %d, want 403", status)
 	}
-	if resp := get(elevated, "/v1/drivers", nova); resp.StatusCode != 200 {
-		t.Errorf("a service with elevated rights: %d, want 200", resp.StatusCode)
+	if status := get(elevated, "/v1/drivers", nova); status != 200 {
+		t.Errorf("a service with elevated rights: %d, want 200", status)
 	}
 
 	member := c.login("own-member", map[string]any{"project": map[string]any{"id": c.projects["own"]}})
-	if resp := get(c.api, "/v1/nodes", member); resp.StatusCode != 200 {
-		t.Fatalf("a good token: %d", resp.StatusCode)
+	if status := get(c.api, "/v1/nodes", member); status != 200 {
+		t.Fatalf("a good token: %d", status)
 	}
 	c.revoke(member)
-	eventually(t, 10*time.Second, "the revoked token is refused", func() bool { return get(c.api, "/v1/nodes", member).StatusCode == 401 })
+	eventually(t, 10*time.Second, "the revoked token is refused", func() bool { return get(c.api, "/v1/nodes", member) == http.StatusUnauthorized })
 }
