@@ -22,7 +22,7 @@ var stressors = []string{
 // shortStressors are those that NFS_SHORT leaves: each kind of call once, and
 // none that makes thousands of files whatever the time is.
 var shortStressors = []string{
-	"--chmod", "--dir", "--fallocate", "--fstat", "--getdent", "--hdd", "--iomix", "--rename", "--symlink", "--sync-file", "--utime",
+	"--chmod", "--dir", "--fallocate", "--fstat", "--getdent", "--hdd", "--iomix", "--rename", "--sync-file", "--utime",
 }
 
 // TestStress runs stress-ng's stressors one after the other and then dbench,
