@@ -49,14 +49,19 @@ func (s *Store) ObservePower(ctx context.Context, key string, state baremetal.Po
 	const byKey = " WHERE hardware_key = $1 AND hardware_key <> '' ORDER BY id LIMIT 1"
 	now := report{boot, seq}
 	stale := func(n *baremetal.Node) bool {
-		recorded := report{n.Work.ObservedBoot, n.Work.ObservedSeq}
-		return now.before(recorded) || now.before(s.seen.get(device{n.UUID, key})) || n.TargetPowerState != ""
+		return now.before(observed(n)) || now.before(s.seen.get(device{n.UUID, key}))
+	}
+	// nothing tells that the report is in the row already. Its number is kept even
+	// if the power is as it was, or a claimant's business: a process that was
+	// stopped and reads old reports when it wakes up must not bring them back.
+	nothing := func(n *baremetal.Node) bool {
+		return observed(n) == now && (n.PowerState == state || n.TargetPowerState != "")
 	}
 	before, err = oneNode(ctx, s.read, key, selectNode+byKey, key)
 	if err != nil || stale(&before) {
 		return before, false, s.fault(err)
 	}
-	if before.PowerState == state {
+	if nothing(&before) {
 		s.seen.put(device{before.UUID, key}, now)
 		return before, false, nil
 	}
@@ -71,9 +76,12 @@ func (s *Store) ObservePower(ctx context.Context, key string, state baremetal.Po
 			return err
 		}
 		n := before
-		changed = n.PowerState != state
+		changed = n.PowerState != state && n.TargetPowerState == ""
 		return s.changeNode(ctx, tx, &n, stamp, func(n *baremetal.Node) error {
-			n.PowerState, n.Work.ObservedBoot, n.Work.ObservedSeq = state, boot, seq
+			n.Work.ObservedBoot, n.Work.ObservedSeq = boot, seq
+			if n.TargetPowerState == "" {
+				n.PowerState = state
+			}
 			return nil
 		})
 	})
@@ -83,3 +91,5 @@ func (s *Store) ObservePower(ctx context.Context, key string, state baremetal.Po
 	s.seen.put(device{before.UUID, key}, now)
 	return before, changed, nil
 }
+
+func observed(n *baremetal.Node) report { return report{n.Work.ObservedBoot, n.Work.ObservedSeq} }

@@ -236,18 +236,23 @@ func TestObservePower(t *testing.T) {
 		observe(baremetal.PowerUnknown, 1, 5, baremetal.PowerOn, true) // offline after it
 		observe(baremetal.PowerOn, 1, 5, "", true)                     // and the same report again
 		observe(baremetal.PowerOff, 1, 4, baremetal.PowerOn, false)    // earlier
+		observe(baremetal.PowerOn, 1, 9, baremetal.PowerOn, false) // only its number is new, and kept
 		version := read(t, s, n.UUID).Work.Version
+		if got := read(t, s, n.UUID); got.Work.ObservedSeq != 9 {
+			t.Errorf("report 9 was kept as %d", got.Work.ObservedSeq)
+		}
 		observe(baremetal.PowerOn, 1, 9, baremetal.PowerOn, false) // nothing new, and nothing written
 		if got := read(t, s, n.UUID); got.Work.Version != version {
 			t.Error("a report that changes nothing was written")
 		}
-		observe(baremetal.PowerOff, 1, 8, baremetal.PowerOn, false) // earlier than what was not written
+		observe(baremetal.PowerOff, 1, 8, baremetal.PowerOn, false) // earlier
 		observe(baremetal.PowerOff, 1, 10, baremetal.PowerOn, true)
 		observe(baremetal.PowerOn, 2, 1, baremetal.PowerOff, true) // the unit was restarted
 		observe(baremetal.PowerOff, 1, 99, baremetal.PowerOn, false)
 
 		update(t, s, n.UUID, func(n *baremetal.Node) { n.TargetPowerState = baremetal.PowerOff })
 		observe(baremetal.PowerOff, 2, 2, baremetal.PowerOn, false) // only the claimant changes it now
+		observe(baremetal.PowerError, 2, 1, baremetal.PowerOn, false)
 		update(t, s, n.UUID, func(n *baremetal.Node) { n.TargetPowerState = "" })
 		observe(baremetal.PowerOff, 2, 2, baremetal.PowerOn, true)
 

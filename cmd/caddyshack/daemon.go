@@ -125,6 +125,10 @@ func (d *daemon) openState(ctx context.Context) error {
 func (d *daemon) run(ctx context.Context, onReady func(ready) error) error {
 	g, gctx := errgroup.WithContext(ctx)
 	d.runParts(gctx, g)
+	g.Go(func() error { // a broker alone has nothing else that runs
+		<-gctx.Done()
+		return nil
+	})
 	g.Go(func() error {
 		if d.conductor != nil {
 			select {

@@ -71,7 +71,7 @@ func (s *soak) disturb() {
 		if err := s.boss.WaitConnected(bustest.Context(s.t)); err != nil {
 			s.t.Fatal(err)
 		}
-		s.send("controller/status", "ready", true)
+		s.sayReady()
 	case n < 15:
 		// What was wanted reaches the flash within a second; before that a loss of power goes back to the wish before.
 		s.counts["power cuts"]++
@@ -91,6 +91,26 @@ func (s *soak) disturb() {
 		s.do("network up")
 	}
 	s.do("advance %d", s.random.IntN(4000))
+}
+
+// sayReady tells the unit that the controller is there; a connection that was
+// just made may still break once.
+func (s *soak) sayReady() {
+	s.t.Helper()
+	m := bus.Message{Topic: bus.ControllerStatusTopic, Payload: []byte(bus.Ready), QoS: 1, Retained: true}
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		err := s.boss.WaitConnected(bustest.Context(s.t))
+		if err == nil {
+			err = s.boss.Publish(bustest.Context(s.t), m)
+		}
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("telling the unit that the controller is ready: %v", err)
+		}
+	}
 }
 
 // try sends a command that may get lost; what it does to the slot is then not known.
