@@ -21,8 +21,8 @@ func CheckTrait(s string) error {
 		if len(s) > longest {
 			s = s[:longest] + "…"
 		}
-		return Errorf(Invalid, "Invalid traits: %q is neither a standard trait nor a custom one. A valid custom trait is no longer than 255 "+
-			"characters, begins with CUSTOM_ and holds only the characters A-Z, 0-9 and _.", s)
+		return Errorf(Invalid, "Invalid traits: '%s' does not match '^CUSTOM_[A-Z0-9_]+$' and is no standard trait. "+
+			"A custom trait is no longer than %d characters, begins with CUSTOM_ and holds only the characters A-Z, 0-9 and _.", s, longestTrait)
 	}
 	return nil
 }

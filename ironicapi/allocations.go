@@ -83,6 +83,9 @@ func prepareAllocation(c *call, body map[string]any, a *allocation) error {
 	}
 	for i, v := range list {
 		n, err := c.nodeIn("candidate_nodes", v)
+		if baremetal.IsKind(err, baremetal.Invalid) {
+			return invalid("Nodes cannot be found: %s", show(v))
+		}
 		if err != nil {
 			return err
 		}

@@ -70,7 +70,8 @@ func parseOp(m map[string]any) (patchOp, error) {
 		}
 	}
 	path, _ := m["path"].(string)
-	op.text = fmt.Sprintf(`{"op": "%s", "path": "%s"}`, op.op, show(path))
+	// in Python's way of writing, which Ironic has here and its client's tests look for
+	op.text = fmt.Sprintf(`{'op': '%s', 'path': '%s'}`, op.op, show(path))
 	return op, nil
 }
 

@@ -254,7 +254,7 @@ func TestAllocations(t *testing.T) {
 		call{"POST", path, map[string]any{}, 0, 400, "'resource_class' is a required property"},
 		call{"POST", path, map[string]any{"resource_class": "pi", "colour": 1}, 0, 400, "Additional properties"},
 		call{"POST", path, map[string]any{"resource_class": "pi", "traits": []any{"x"}}, 0, 400, "Invalid traits"},
-		call{"POST", path, map[string]any{"resource_class": "pi", "candidate_nodes": []any{"nope"}}, 0, 400, "Node nope could not be found."},
+		call{"POST", path, map[string]any{"resource_class": "pi", "candidate_nodes": []any{"nope"}}, 0, 400, "Nodes cannot be found: nope"},
 		call{"POST", path, map[string]any{"resource_class": "pi", "owner": "p"}, 59, 406, ""},
 		call{"POST", path, map[string]any{"node": "n1"}, 57, 406, ""},
 		call{"POST", path, map[string]any{"node": "n1", "candidate_nodes": []any{"n2"}}, 0, 400, "both"},
