@@ -16,6 +16,9 @@ func (f *Fleet) observeSlot(u *unitView, slot int) {
 	if f.cfg.Observe == nil || !v.known {
 		return
 	}
+	if u.online && passing(v.state) {
+		return
+	}
 	key := slotKey{u.id, slot}
 	o := drivers.Observation{Key: key.String(), Boot: int64(v.state.Boot), Seq: int64(v.state.Seq)}
 	if u.online {
@@ -31,6 +34,12 @@ func (f *Fleet) observeSlot(u *unitView, slot int) {
 	case f.ring <- struct{}{}:
 	default:
 	}
+}
+
+// passing tells whether another state follows within seconds by itself: only
+// where it ends is worth a write and a line of history.
+func passing(s bus.State) bool {
+	return (s.Power == bus.PowerStarting && s.Why != bus.WhyHold) || s.Power == bus.PowerStopping
 }
 
 // powerOf translates a slot's state; the reason is for people.
