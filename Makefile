@@ -85,6 +85,7 @@ firmware-host: # the unit as a Linux program, which the Go tests run
 .PHONY: firmware
 firmware: ## Build and test the firmware
 	@$(MAKE) -C firmware test
+	@$(MAKE) -C firmware fuzz
 
 .PHONY: soak
 soak: build ## The long tests
