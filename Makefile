@@ -60,6 +60,15 @@ test-clients: go-version ## The openstack client and a browser against single ro
 test-netboot: build ## The demo image in QEMU, with its root over our NFS
 	@$(GO) test -tags qemu -count=1 -timeout 10m ./pxe/images/demo/...
 
+.PHONY: test-nfs
+test-nfs: go-version ## A kernel's NFS mount in a guest, other servers, stressors (5 min; see docs/nfs.md for its packages)
+	@KERNELMOUNT_SHORT=1 $(GO) test -tags guest -count=1 -timeout 15m -run 'TestKernelMount/.*/killed=false|TestKernelServer|TestStress' ./pxe/nfsd/kernelmount
+	@$(GO) test -tags ganesha -count=1 -timeout 10m ./pxe/hostnfs
+
+.PHONY: test-suites
+test-suites: build ## The clients' own test suites against the program (long)
+	@CADDYSHACK_BIN=$(abspath $(BIN)) e2e/clients/run
+
 .PHONY: bench
 bench: build ## The figures of docs/benchmarks.md
 	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) run ./bench

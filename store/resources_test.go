@@ -236,7 +236,7 @@ func TestObservePower(t *testing.T) {
 		observe(baremetal.PowerUnknown, 1, 5, baremetal.PowerOn, true) // offline after it
 		observe(baremetal.PowerOn, 1, 5, "", true)                     // and the same report again
 		observe(baremetal.PowerOff, 1, 4, baremetal.PowerOn, false)    // earlier
-		observe(baremetal.PowerOn, 1, 9, baremetal.PowerOn, false) // only its number is new, and kept
+		observe(baremetal.PowerOn, 1, 9, baremetal.PowerOn, false)     // only its number is new, and kept
 		version := read(t, s, n.UUID).Work.Version
 		if got := read(t, s, n.UUID); got.Work.ObservedSeq != 9 {
 			t.Errorf("report 9 was kept as %d", got.Work.ObservedSeq)
