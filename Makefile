@@ -53,7 +53,7 @@ test-e2e: build firmware-host ## The real openstack client, mosquitto and Postgr
 
 .PHONY: test-clients
 test-clients: go-version ## The openstack client and a browser against single rooms
-	@$(GO) test -tags clients -count=1 -run OpenStack ./ironicapi
+	@$(GO) test -tags clients -count=1 -run Openstack ./ironicapi
 	@$(GO) test -tags browser -count=1 ./drivers/console
 
 .PHONY: test-netboot
@@ -68,6 +68,10 @@ test-nfs: go-version ## A kernel's NFS mount in a guest, other servers, stressor
 .PHONY: test-suites
 test-suites: build ## The clients' own test suites against the program (long)
 	@CADDYSHACK_BIN=$(abspath $(BIN)) e2e/clients/run
+
+.PHONY: test-keystone
+test-keystone: build ## The openstack client with Debian's Keystone (packages in docs/api.md)
+	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) test -tags keystone -count=1 -timeout 10m ./e2e/keystone
 
 .PHONY: bench
 bench: build ## The figures of docs/benchmarks.md

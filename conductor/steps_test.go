@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -77,9 +78,10 @@ func TestHangingConductorIsFenced(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, t.TempDir())
 	hung, wake := make(chan struct{}), make(chan struct{})
+	isHung := sync.OnceFunc(func() { close(hung) })
 	slow := &script{steps: steps("a")}
 	slow.run = func(context.Context, *drivers.Task, baremetal.Step) (drivers.Result, error) {
-		close(hung)
+		isHung()
 		<-wake // deaf to its context, as a stopped process is
 		return drivers.Result{}, errors.New("the late one must not be heard")
 	}

@@ -157,7 +157,7 @@ func TestOpenstackClient(t *testing.T) {
 	o.must(words("node provide pi --wait 10"))
 	o.must(words("node deploy pi --wait 20"))
 	o.must(words("node show pi -f value -c provision_state"), "active")
-	o.refused("config drives are not supported yet", "node", "rebuild", "pi", "--config-drive", `{"meta_data": {}}`)
+	o.must([]string{"node", "rebuild", "pi", "--config-drive", `{"meta_data": {}}`, "--wait", "20"})
 	o.refused(`The requested action "provide" can not be performed`, words("node provide pi")...)
 	o.must(words("node console enable pi"))
 	o.must(words("node console show pi"), "socat")
