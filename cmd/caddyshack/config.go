@@ -83,6 +83,10 @@ type BrokerConfig struct {
 	User     string       `toml:"user"`
 	Password string       `toml:"password"`
 	Units    []UnitConfig `toml:"units"`
+	// TLSListen is for the units, which pin the key of TLSCert.
+	TLSListen string `toml:"tls_listen"`
+	TLSCert   string `toml:"tls_cert"`
+	TLSKey    string `toml:"tls_key"`
 }
 
 // UnitConfig is the account of one backplane unit on the embedded broker.

@@ -99,6 +99,14 @@ func (c *Config) checkBroker() error {
 	if err := checkListen("broker.listen", c.Broker.Listen); err != nil {
 		return err
 	}
+	if c.Broker.TLSListen != "" {
+		if err := checkListen("broker.tls_listen", c.Broker.TLSListen); err != nil {
+			return err
+		}
+		if c.Broker.TLSCert == "" || c.Broker.TLSKey == "" {
+			return bad("broker.tls_cert", "TLS needs both tls_cert and tls_key; units pin a key on the curve P-256 (openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 …)")
+		}
+	}
 	seen := map[string]bool{}
 	for _, u := range c.Broker.Units {
 		switch {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"os"
 	"strings"
@@ -28,7 +29,15 @@ func (d *daemon) openBroker(ctx context.Context) error {
 		for _, u := range c.Units {
 			users = append(users, bus.User{Name: u.ID, Password: u.Password})
 		}
-		b, err := bus.StartBroker(bus.BrokerConfig{Listen: c.Listen, Users: users, Log: d.log.With("part", "broker")})
+		cfg := bus.BrokerConfig{Listen: c.Listen, TLSListen: c.TLSListen, Users: users, Log: d.log.With("part", "broker")}
+		if c.TLSListen != "" {
+			cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+			if err != nil {
+				return fmt.Errorf("reading the broker's certificate: %w; check broker.tls_cert and broker.tls_key", err)
+			}
+			cfg.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+		}
+		b, err := bus.StartBroker(cfg)
 		if err != nil {
 			return err
 		}
