@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"caddyshack/drivers/console"
+	"caddyshack/web"
 )
 
 // openConsoles binds the web terminal.
@@ -17,7 +18,7 @@ func (d *daemon) openConsoles(ctx context.Context) error {
 	c := d.cfg.Console
 	s := &console.Service{
 		Addr: c.Listen, PublicURL: c.PublicURL, BindHost: c.BindHost, PortMin: c.PortMin, PortMax: c.PortMax,
-		Insecure: c.Insecure, StateDir: filepath.Join(d.cfg.StateDir, "consoles"), Logger: d.log.With("part", "console"),
+		Insecure: c.Insecure, StateDir: filepath.Join(d.cfg.StateDir, "consoles"), Pages: web.Dist(), PagesVersion: web.Version(), Logger: d.log.With("part", "console"),
 	}
 	if d.cfg.API.TLSCert != "" {
 		cert, err := tls.LoadX509KeyPair(d.cfg.API.TLSCert, d.cfg.API.TLSKey)

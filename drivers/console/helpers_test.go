@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"caddyshack/web"
 )
 
 // patience bounds every wait of the tests.
@@ -23,7 +25,7 @@ const nodeID = "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"
 // newService runs a Service on free loopback ports until the test ends.
 func newService(t *testing.T, change func(*Service)) *Service {
 	t.Helper()
-	s := &Service{RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond}
+	s := &Service{Pages: web.Dist(), PagesVersion: web.Version(), RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond}
 	if change != nil {
 		change(s)
 	}

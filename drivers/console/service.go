@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -27,6 +28,11 @@ type Service struct {
 	Addr string
 	// TLS makes the web terminal speak https; nil means http.
 	TLS *tls.Config
+	// Pages are the files of the web terminal, console.html at their root;
+	// PagesVersion changes whenever one of them does. Nil
+	// means that there are raw consoles and the WebSocket only.
+	Pages        fs.FS
+	PagesVersion string
 	// PublicURL is the base of the web terminal's URLs as people reach it,
 	// for example behind a proxy. Empty means the address listened on. It
 	// must be set when Addr or BindHost names all addresses.
@@ -67,10 +73,20 @@ type Service struct {
 
 var _ Consoles = (*Service)(nil)
 
+// noPages is a tree without files.
+type noPages struct{}
+
+func (noPages) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
 // Listen checks the settings and binds the web terminal's socket.
 func (s *Service) Listen(ctx context.Context) error {
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.DiscardHandler)
+	}
+	if s.Pages == nil {
+		s.Pages = noPages{}
 	}
 	s.Addr = cmp.Or(s.Addr, "127.0.0.1:0")
 	s.BindHost = cmp.Or(s.BindHost, "127.0.0.1")

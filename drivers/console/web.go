@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-
-	"caddyshack/web"
 )
 
 const (
@@ -45,8 +43,8 @@ func (s *Service) pageURL(nodeID string, t token) string {
 
 func (s *Service) handler() http.Handler {
 	mux := http.NewServeMux()
-	files := http.StripPrefix("/assets/", http.FileServerFS(assets{web.Dist()}))
-	etag := `"` + web.Version() + `"`
+	files := http.StripPrefix("/assets/", http.FileServerFS(assets{s.Pages}))
+	etag := `"` + s.PagesVersion + `"`
 	mux.HandleFunc("GET /assets/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", etag)
 		files.ServeHTTP(w, r)
@@ -54,7 +52,7 @@ func (s *Service) handler() http.Handler {
 	// The page is the same for every node, known or not, and holds nothing
 	// worth protecting.
 	mux.HandleFunc("GET /console/{node}/{$}", func(w http.ResponseWriter, r *http.Request) {
-		http.ServeFileFS(w, r, web.Dist(), "console.html")
+		http.ServeFileFS(w, r, s.Pages, "console.html")
 	})
 	mux.HandleFunc("GET /console/{node}/info", s.serveInfo)
 	mux.HandleFunc("GET /console/{node}/ws", s.serveWebSocket)
