@@ -154,7 +154,7 @@ func configure(dir string, c serving) (string, error) {
 		fmt.Fprintf(&b, "roles = %s\n", c.roles)
 	}
 	fmt.Fprintf(&b, "[api]\nlisten = %q\n[database]\nsynchronous = %q\n", c.api, c.synchronous)
-	b.WriteString("[boot]\naddress = \"127.0.0.1\"\ntftp_listen = \"127.0.0.1:0\"\nnfs_listen = \"127.0.0.1:0\"\ntree = \"unprivileged\"\n")
+	b.WriteString("[boot]\naddress = \"127.0.0.1\"\ntftp_listen = \"127.0.0.1:0\"\nnfs_listen = \"127.0.0.1:0\"\nphone_home_listen = \"127.0.0.1:0\"\ntree = \"unprivileged\"\n")
 	b.WriteString("[console]\nlisten = \"127.0.0.1:0\"\n")
 	fmt.Fprintf(&b, "[broker]\nlisten = \"127.0.0.1:0\"\npassword = %q\n", controllerPassword)
 	for i := range c.units {

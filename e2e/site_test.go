@@ -88,6 +88,7 @@ url = %q
 [boot]
 address = "127.0.0.1"
 tftp_listen = "127.0.0.1:0"
+phone_home_listen = "127.0.0.1:0"
 nfs_listen = "127.0.0.1:0"
 [images]
 folders = [%q]

@@ -2,6 +2,7 @@ package pxe
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -38,9 +39,17 @@ type PublishRequest struct {
 
 // BootStatus is how far a boot has come.
 type BootStatus struct {
-	// Mounted is true once the node's root was mounted in the expected boot.
-	Mounted bool `json:"mounted"`
+	// Signs are what the node has given in the expected boot.
+	Signs []Sign `json:"signs,omitempty"`
 	// Summary says in words what was seen last, and what is likely wrong if nothing follows.
 	Summary string    `json:"summary"`
 	Since   time.Time `json:"since"`
+}
+
+// Gave tells whether the node has given a sign, or one that comes after it.
+func (b BootStatus) Gave(sign Sign) bool {
+	order := Signs()
+	return slices.ContainsFunc(b.Signs, func(given Sign) bool {
+		return slices.Index(order, given) >= slices.Index(order, sign)
+	})
 }

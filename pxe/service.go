@@ -10,6 +10,7 @@ import (
 
 	"caddyshack/pxe/bootlog"
 	"caddyshack/pxe/images"
+	"caddyshack/pxe/phonehome"
 	"caddyshack/pxe/roots"
 )
 
@@ -27,6 +28,10 @@ type Service struct {
 	// Dir is the folder that keeps which nodes have mounted their root in the
 	// boot that was expected; it must exist.
 	Dir string
+	// Tokens are what systems tell with that they are up, and PhoneHome the
+	// http://HOST:PORT where they do. Without one of them they are not asked to.
+	Tokens    *phonehome.Tokens
+	PhoneHome string
 }
 
 // CheckImage finds what is wrong with an image's source without fetching it.
@@ -57,8 +62,25 @@ func (s *Service) CreateRoot(ctx context.Context, r RootRequest) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.Roots.Create(ctx, roots.Spec{NodeID: r.NodeID, Generation: r.Generation, Hostname: r.Hostname, Image: img}, nil)
+	home, err := s.phoneHome(r.NodeID, r.Generation)
+	if err != nil {
+		return err
+	}
+	_, err = s.Roots.Create(ctx, roots.Spec{NodeID: r.NodeID, Generation: r.Generation, Hostname: r.Hostname, Image: img, PhoneHome: home}, nil)
 	return err
+}
+
+// phoneHome is the URL by which the system in a node's root tells that it is
+// up, "" if nobody listens.
+func (s *Service) phoneHome(nodeID, generation string) (string, error) {
+	if s.Tokens == nil || s.PhoneHome == "" {
+		return "", nil
+	}
+	token, err := s.Tokens.Token(nodeID, generation)
+	if err != nil {
+		return "", err
+	}
+	return phonehome.URL(s.PhoneHome, token), nil
 }
 
 // Publish opens the root's export to the node's address and puts up its boot files.
@@ -72,16 +94,20 @@ func (s *Service) Remove(ctx context.Context, nodeID string) error {
 	if err := s.Roots.Unpublish(ctx, nodeID); err != nil {
 		return fmt.Errorf("ending the export: %w", err)
 	}
-	if err := s.forgetMount(nodeID); err != nil {
+	if err := s.forgetSigns(nodeID); err != nil {
 		return err
+	}
+	if s.Tokens != nil {
+		if err := s.Tokens.Forget(nodeID); err != nil {
+			return err
+		}
 	}
 	return s.Roots.Remove(ctx, nodeID)
 }
 
-// ExpectBoot says that the machine is about to be switched on: what was seen
-// before does not count.
+// ExpectBoot says that the machine is about to be switched on: what was seen before does not count.
 func (s *Service) ExpectBoot(_ context.Context, nodeID string) error {
-	if err := s.forgetMount(nodeID); err != nil {
+	if err := s.forgetSigns(nodeID); err != nil {
 		return err
 	}
 	s.Log.StartBoot(nodeID, time.Now())
@@ -90,13 +116,13 @@ func (s *Service) ExpectBoot(_ context.Context, nodeID string) error {
 
 // BootStatus tells how far the expected boot has come.
 func (s *Service) BootStatus(_ context.Context, nodeID string) (BootStatus, error) {
-	at, mounted, err := s.mountedAt(nodeID)
+	signs, at, err := s.given(nodeID)
 	if err != nil {
 		return BootStatus{}, err
 	}
 	r := s.Log.Explain(nodeID, time.Now())
-	b := BootStatus{Mounted: mounted, Summary: r.String(), Since: r.Start}
-	if mounted {
+	b := BootStatus{Signs: signs, Summary: r.String(), Since: r.Start}
+	if len(signs) > 0 {
 		b.Since = at
 	}
 	return b, nil

@@ -113,6 +113,7 @@ func demoConfig(listen, state string, caddies int) (*Config, error) {
 	cfg.Boot.Address = "127.0.0.1"
 	cfg.Boot.TFTPListen = freeIfTaken("udp", "127.0.0.1:6969")
 	cfg.Boot.NFSListen = freeIfTaken("tcp", "127.0.0.1:20490")
+	cfg.Boot.PhoneHomeListen = freeIfTaken("tcp", "127.0.0.1:6388")
 	cfg.Boot.Tree = "unprivileged"
 	cfg.Console.Listen = freeIfTaken("tcp", "127.0.0.1:6386")
 	cfg.Database.Synchronous = "normal"
@@ -157,7 +158,7 @@ func randomSecret() (string, error) {
 // anyPorts lets all but the API listen wherever a port is free.
 func anyPorts(cfg *Config) {
 	cfg.Broker.Listen, cfg.Console.Listen = "127.0.0.1:0", "127.0.0.1:0"
-	cfg.Boot.TFTPListen, cfg.Boot.NFSListen = "127.0.0.1:0", "127.0.0.1:0"
+	cfg.Boot.TFTPListen, cfg.Boot.NFSListen, cfg.Boot.PhoneHomeListen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 }
 
 // freeIfTaken returns the usual address, or one with port 0 if it is in use.

@@ -182,6 +182,7 @@ units = [{id = "bpu-1", password = "unit"}]
 [boot]
 address = "127.0.0.1"
 tftp_listen = "127.0.0.1:0"
+phone_home_listen = "127.0.0.1:0"
 nfs_listen = "127.0.0.1:0"
 tree = "unprivileged"
 serve = %q

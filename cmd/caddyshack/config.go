@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -101,6 +102,8 @@ type BootConfig struct {
 	TFTPListen string `toml:"tftp_listen"`
 	NFSListen  string `toml:"nfs_listen"`
 	Tree       string `toml:"tree"`
+	// PhoneHomeListen is where systems tell that they are up.
+	PhoneHomeListen string `toml:"phone_home_listen"`
 	// Who serves the roots; the rest is about servers other than the embedded.
 	NFSServer      string `toml:"nfs_server"`
 	NFSMountPort   uint16 `toml:"nfs_mount_port"`
@@ -285,6 +288,7 @@ func (c *Config) complete() {
 	orDefault(&c.Boot.TFTPListen, ":69")
 	orDefault(&c.Boot.NFSListen, ":2049")
 	orDefault(&c.Boot.NFSServer, nfsEmbedded)
+	orDefault(&c.Boot.PhoneHomeListen, net.JoinHostPort(c.Boot.Address, "6388"))
 	c.completeNFS()
 	orDefault(&c.Boot.Tree, "auto")
 	orDefault(&c.Console.Listen, "127.0.0.1:6386")

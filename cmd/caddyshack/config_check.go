@@ -142,6 +142,9 @@ func (c *Config) checkBoot() error {
 	if err := checkListen("boot.nfs_listen", c.Boot.NFSListen); err != nil {
 		return err
 	}
+	if err := checkListen("boot.phone_home_listen", c.Boot.PhoneHomeListen); err != nil {
+		return err
+	}
 	switch c.Boot.Tree {
 	case "auto", "privileged", "unprivileged":
 		return c.checkNFS()

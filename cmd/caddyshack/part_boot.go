@@ -31,6 +31,7 @@ type bootPart struct {
 	nfsAddr netip.AddrPort   // of the one that serves
 	roots   *roots.Manager
 	log     *bootlog.Log
+	home    phoneHome
 }
 
 // openBoot binds TFTP and NFS and opens what they serve.
@@ -46,7 +47,8 @@ func (d *daemon) openBoot(ctx context.Context) error {
 	rootsDir := filepath.Join(d.cfg.StateDir, "roots")
 	nfsDir := filepath.Join(d.cfg.StateDir, "nfs")
 	bootedDir := filepath.Join(d.cfg.StateDir, "booted")
-	for _, dir := range []string{rootsDir, nfsDir, bootedDir} {
+	tokensDir := filepath.Join(d.cfg.StateDir, "tokens")
+	for _, dir := range []string{rootsDir, nfsDir, bootedDir, tokensDir} {
 		if err := os.MkdirAll(dir, 0o750); err != nil {
 			return fmt.Errorf("making the folder %s: %w", dir, err)
 		}
@@ -83,6 +85,9 @@ func (d *daemon) openBoot(ctx context.Context) error {
 	if b.hostNFS != nil {
 		b.service.MountPort = d.cfg.Boot.NFSMountPort
 	}
+	if err := d.openPhoneHome(b, tokensDir); err != nil {
+		return err
+	}
 	d.boot = b
 	return b.service.Restore(ctx)
 }
@@ -105,19 +110,22 @@ func (d *daemon) nfsEvent(e nfsd.Event) {
 	if e.Kind != nfsd.EventMount || !e.OK {
 		return
 	}
-	if err := d.boot.service.Mounted(e.ExportID); err != nil {
+	if err := d.boot.service.Seen(context.Background(), e.ExportID, pxe.SignMounted); err != nil {
 		d.log.Error("keeping that a node has mounted its root failed", "node", e.ExportID, "err", err)
 	}
+	go d.wake(e.ExportID)
+}
+
+// wake makes the conductor look at a node that has given a sign.
+func (d *daemon) wake(nodeID string) {
 	if d.conductor == nil {
 		return // its conductor asks by itself
 	}
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), wakeTimeout)
-		defer cancel()
-		if err := d.conductor.Wake(ctx, e.ExportID); err != nil {
-			d.log.Warn("waking a node that has booted failed; it is looked at again by itself", "node", e.ExportID, "err", err)
-		}
-	}()
+	ctx, cancel := context.WithTimeout(context.Background(), wakeTimeout)
+	defer cancel()
+	if err := d.conductor.Wake(ctx, nodeID); err != nil {
+		d.log.Warn("waking a node that has booted failed; it is looked at again by itself", "node", nodeID, "err", err)
+	}
 }
 
 const wakeTimeout = 10 * time.Second
@@ -127,6 +135,7 @@ func (d *daemon) runBoot(ctx context.Context) error {
 	b := d.boot
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.tftp.Serve(gctx) })
+	g.Go(func() error { return b.home.serve(gctx) })
 	if b.nfs != nil {
 		g.Go(func() error { return b.nfs.Serve(gctx) })
 	} else {

@@ -168,7 +168,7 @@ func (d *Driver) waitForBoot(ctx context.Context, t *drivers.Task) (drivers.Resu
 	if err != nil {
 		return drivers.Result{}, err
 	}
-	if s.Mounted {
+	if s.Gave(pxe.SignMounted) {
 		return drivers.Done(), nil
 	}
 	within := d.BootTimeout

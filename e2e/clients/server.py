@@ -26,6 +26,7 @@ password = "only-here"
 [boot]
 address = "127.0.0.1"
 tftp_listen = "127.0.0.1:0"
+phone_home_listen = "127.0.0.1:0"
 nfs_listen = "127.0.0.1:0"
 [images]
 default_image = "builtin:demo"

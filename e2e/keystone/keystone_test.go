@@ -97,6 +97,7 @@ password = "x"
 [boot]
 address = "127.0.0.1"
 tftp_listen = "127.0.0.1:0"
+phone_home_listen = "127.0.0.1:0"
 nfs_listen = "127.0.0.1:0"
 [console]
 listen = "127.0.0.1:0"

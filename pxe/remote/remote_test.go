@@ -54,7 +54,7 @@ func TestRoundTrip(t *testing.T) {
 	img := pxe.ImageSource{URL: "http://x/y.tar", ChecksumAlgo: "sha256", Checksum: "ab"}
 	root := pxe.RootRequest{NodeID: "n", Generation: "g", Hostname: "h", Image: img}
 	pub := pxe.PublishRequest{NodeID: "n", Client: netip.MustParseAddr("127.77.1.2"), MAC: "m", Serial: "s", KernelParams: "quiet"}
-	status := pxe.BootStatus{Mounted: true, Summary: "said", Since: time.Unix(5, 7).UTC()}
+	status := pxe.BootStatus{Signs: []pxe.Sign{pxe.SignMounted}, Summary: "said", Since: time.Unix(5, 7).UTC()}
 	s := &twin{status: status}
 	c := dial(t, s, "right")
 	ctx := t.Context()

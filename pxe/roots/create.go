@@ -135,7 +135,7 @@ func (m *Manager) unpack(ctx context.Context, spec Spec, work string, progress f
 	if err := im.Close(); err != nil {
 		return Root{}, noSpace(err, m.cfg.Dir)
 	}
-	if err := m.adapt(dir, spec.Hostname); err != nil {
+	if err := m.adapt(dir, spec); err != nil {
 		return Root{}, noSpace(err, m.cfg.Dir)
 	}
 	root := Root{
@@ -152,7 +152,7 @@ func (m *Manager) unpack(ctx context.Context, spec Spec, work string, progress f
 }
 
 // adapt makes the unpacked tree in dir fit for its node.
-func (m *Manager) adapt(dir, hostname string) (err error) {
+func (m *Manager) adapt(dir string, spec Spec) (err error) {
 	tree, err := m.cfg.Trees.OpenTree(dir)
 	if err != nil {
 		return err
@@ -161,7 +161,7 @@ func (m *Manager) adapt(dir, hostname string) (err error) {
 	if err := m.step("mend"); err != nil {
 		return err
 	}
-	if err := mend(tree, hostname); err != nil {
+	if err := mend(tree, spec); err != nil {
 		return err
 	}
 	// Better now than when the node waits for its kernel.

@@ -16,16 +16,17 @@ const maxConfig = 1 << 20
 // mend makes the root of an image the root of one node: its own name, no
 // identity that it would share with the other nodes of the image, and no mounts
 // of a card that is not there.
-func mend(t Tree, hostname string) error {
+func mend(t Tree, spec Spec) error {
 	steps := []struct {
 		what string
 		do   func() error
 	}{
-		{"host name", func() error { return mendHostname(t, hostname) }},
-		{"hosts", func() error { return mendHosts(t, hostname) }},
+		{"host name", func() error { return mendHostname(t, spec.Hostname) }},
+		{"hosts", func() error { return mendHosts(t, spec.Hostname) }},
 		{"fstab", func() error { return mendFstab(t) }},
 		{"machine id", func() error { return mendMachineID(t) }},
 		{"ssh host keys", func() error { return mendHostKeys(t) }},
+		{"phone-home", func() error { return mendPhoneHome(t, spec.PhoneHome) }},
 	}
 	for _, s := range steps {
 		if err := s.do(); err != nil {
@@ -180,4 +181,14 @@ func mendHostKeys(t Tree) error {
 		}
 	}
 	return nil
+}
+
+// PhoneHomeFile is where a root says which URL its system asks for once it is up.
+const PhoneHomeFile = "etc/caddyshack-phone-home"
+
+func mendPhoneHome(t Tree, url string) error {
+	if url == "" || !hasFolder(t, "etc") {
+		return nil
+	}
+	return t.WriteFile(PhoneHomeFile, []byte(url+"\n"), 0o600)
 }

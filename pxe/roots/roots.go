@@ -107,6 +107,10 @@ type Spec struct {
 	Hostname string `json:"hostname"`
 	// Image is the archive, as images.Store.Fetch returned it.
 	Image images.Image `json:"image"`
+	// PhoneHome is the URL that the system asks for when it is up (see the
+	// package phonehome); empty means that nobody listens. It stands in the
+	// root's /etc/caddyshack-phone-home, which only root can read.
+	PhoneHome string `json:"phone_home,omitempty"`
 }
 
 // Root is a root that exists.
