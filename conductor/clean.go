@@ -36,9 +36,10 @@ func (w *work) planClean(ctx context.Context, t *drivers.Task) ([]baremetal.Step
 		return nil, err
 	}
 	if !intent.Manual {
-		return bySchedule(steps), nil
+		return w.withCleaningNetwork(bySchedule(steps)), nil
 	}
-	return givenSteps(steps, intent, "clean")
+	steps, err = givenSteps(steps, intent, "clean")
+	return w.withCleaningNetwork(steps), err
 }
 
 func (w *work) automatedClean() bool {
@@ -103,7 +104,8 @@ func (w *work) service(ctx context.Context) (bool, error) {
 		if err != nil {
 			return nil, err
 		}
-		return givenSteps(steps, w.node.Work.Intent, "service")
+		steps, err = givenSteps(steps, w.node.Work.Intent, "service")
+		return w.withServicingNetwork(t, steps), err
 	})
 	if err != nil || out == stepsGoOn {
 		return true, err

@@ -43,6 +43,8 @@ type Settings struct {
 	WaitTimeout time.Duration
 	// PowerTimeout bounds a power action, 0 = 2 min.
 	PowerTimeout time.Duration
+	// NetworkTimeout bounds a call that talks to the switches of one node's ports, 0 = 1 min.
+	NetworkTimeout time.Duration
 	// PowerSync is how often the power of machines that do not report by
 	// themselves is read, 0 = 2 min; PowerRecovery how often those that failed
 	// are asked again, 0 = 5 min (Ironic's defaults).
@@ -91,6 +93,7 @@ func New(s Settings) (*Conductor, error) {
 	setDefault(&s.LockWait, 3*time.Second)
 	setDefault(&s.WaitTimeout, 30*time.Minute)
 	setDefault(&s.PowerTimeout, 2*time.Minute)
+	setDefault(&s.NetworkTimeout, time.Minute)
 	setDefault(&s.PowerSync, 2*time.Minute)
 	setDefault(&s.PowerRecovery, 5*time.Minute)
 	if s.MaxWorkers == 0 {

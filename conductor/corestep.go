@@ -20,6 +20,9 @@ func (w *work) runStep(ctx context.Context, t *drivers.Task, kind baremetal.Step
 	if step.Name == baremetal.StepWait {
 		return w.waitAwhile(ctx, t, step)
 	}
+	if step.Interface == "network" {
+		return drivers.Done(), w.runNetworkStep(ctx, t, step.Name)
+	}
 	impl, err := drivers.As[drivers.Stepper](w.c.Registry, &w.node, step.Interface, step.Interface+" steps")
 	if err != nil {
 		return drivers.Result{}, err

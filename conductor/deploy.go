@@ -36,7 +36,8 @@ func (w *work) deploy(ctx context.Context) (bool, error) {
 
 // planDeploy merges the driver's steps with those the caller gave.
 func (w *work) planDeploy(ctx context.Context, t *drivers.Task) ([]baremetal.Step, error) {
-	return w.c.deployPlan(ctx, t, w.node.Work.Intent.Steps)
+	steps, err := w.c.deployPlan(ctx, t, w.node.Work.Intent.Steps)
+	return w.c.withDeployNetwork(&w.node, steps), err
 }
 
 // deployPlan is the list of a deploy: a step of a template, and then a
@@ -81,6 +82,9 @@ func (w *work) tearDown(ctx context.Context) (bool, error) {
 	}
 	if holdsRoot(impl) {
 		err = w.powerStep(ctx, t, baremetal.TargetOff)
+	}
+	if err == nil {
+		err = w.enterNetwork(ctx, t, baremetal.IdleNetwork)
 	}
 	var result drivers.Result
 	if err == nil {

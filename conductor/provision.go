@@ -255,7 +255,7 @@ func (c *Conductor) validateFor(ctx context.Context, n baremetal.Node, event bar
 	var kinds []string
 	switch event {
 	case baremetal.EventDeploy, baremetal.EventRebuild:
-		kinds = []string{"power", "boot", "deploy"}
+		kinds = []string{"power", "network", "boot", "deploy"}
 	case baremetal.EventInspect:
 		kinds = []string{"power", "inspect"}
 	case baremetal.EventRescue, baremetal.EventUnrescue:

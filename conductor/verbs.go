@@ -73,7 +73,11 @@ func (w *work) adopt(ctx context.Context) (bool, error) {
 	case err != nil:
 		return false, w.fail(ctx, "Error while attempting to adopt node "+w.node.UUID+": "+err.Error(), "")
 	}
+	m, moves := w.c.mover(&w.node)
 	return false, w.reach(ctx, baremetal.EventDone, func(n *baremetal.Node, _ time.Time) {
+		if moves { // it runs, and is left where it is
+			n.SetNetwork(baremetal.NetworkState{Kind: m.InstanceNetwork(t)})
+		}
 		if state != baremetal.PowerUnknown {
 			n.PowerState = state
 		}
@@ -87,9 +91,15 @@ func (w *work) inspect(ctx context.Context) (bool, error) {
 		if err != nil {
 			return drivers.Result{}, err
 		}
+		if err := w.enterFor(ctx, t, baremetal.Inspecting, baremetal.InspectionNetwork); err != nil {
+			return drivers.Result{}, err
+		}
 		result, err := impl.Inspect(ctx, t)
 		if err != nil || result.Wait != nil {
 			return result, err
+		}
+		if err := w.leave(ctx, t, baremetal.InspectionNetwork, restingNetwork(t)); err != nil {
+			return drivers.Result{}, err
 		}
 		return w.process(ctx, t, result)
 	}, func(n *baremetal.Node, now time.Time) { n.InspectionFinishedAt = now })
@@ -102,6 +112,9 @@ func (w *work) rescue(ctx context.Context) (bool, error) {
 		if err != nil {
 			return drivers.Result{}, err
 		}
+		if err := w.enterFor(ctx, t, baremetal.Rescuing, baremetal.RescuingNetwork); err != nil {
+			return drivers.Result{}, err
+		}
 		return impl.Rescue(ctx, t)
 	}, func(n *baremetal.Node, _ time.Time) { n.InstanceInfo = withoutKey(n.InstanceInfo, rescueHashKey) })
 }
@@ -112,6 +125,11 @@ func (w *work) unrescue(ctx context.Context) (bool, error) {
 		impl, err := drivers.As[drivers.Rescue](w.c.Registry, &w.node, "rescue", "rescue")
 		if err != nil {
 			return drivers.Result{}, err
+		}
+		if m, moves := w.c.mover(&w.node); moves {
+			if err := w.leave(ctx, t, baremetal.RescuingNetwork, m.InstanceNetwork(t)); err != nil {
+				return drivers.Result{}, err
+			}
 		}
 		return impl.Unrescue(ctx, t)
 	}, nil)

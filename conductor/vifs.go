@@ -145,11 +145,23 @@ func (c *Conductor) AttachVIF(ctx context.Context, _ Caller, ident string, r VIF
 			return err
 		}
 		v := drivers.VIF{ID: r.ID, Port: chosen.Port, Portgroup: chosen.Portgroup}
-		if err := network.AttachVIF(ctx, t, v); err != nil {
-			return err
-		}
-		return w.noteVIF(ctx, v, r.ID)
+		return w.changeVIF(ctx, t, network, v, true)
 	})
+}
+
+// changeVIF attaches or detaches a virtual interface of a port that was chosen.
+func (w *work) changeVIF(ctx context.Context, t *drivers.Task, network drivers.VIFs, v drivers.VIF, attach bool) error {
+	change, is := network.AttachVIF, v.ID
+	if !attach {
+		change, is = network.DetachVIF, ""
+	}
+	if err := change(ctx, t, v); err != nil {
+		return err
+	}
+	if m, moves := network.(drivers.NetworkMover); moves && movesNow(&w.node) {
+		return w.switchVIF(ctx, m, t, v, attach)
+	}
+	return w.noteVIF(ctx, v, is)
 }
 
 // chooseSocket finds the first free one that the request allows.
@@ -192,10 +204,7 @@ func (c *Conductor) DetachVIF(ctx context.Context, _ Caller, ident, vif string) 
 		}
 		for _, s := range append(free, grouped...) {
 			if s.ID == vif {
-				if err := network.DetachVIF(ctx, t, s.VIF); err != nil {
-					return err
-				}
-				return w.noteVIF(ctx, s.VIF, "")
+				return w.changeVIF(ctx, t, network, s.VIF, false)
 			}
 		}
 		return baremetal.Errorf(baremetal.Invalid, "Unable to detach VIF %s from node %s because it is not attached to it.", vif, w.node.UUID)

@@ -216,7 +216,8 @@ type VIF struct {
 // VIFs is implemented by a Network whose ports carry virtual interfaces. The
 // conductor chooses the port and keeps the interface in its internal_info,
 // after AttachVIF and before DetachVIF. A Network without it accepts any
-// virtual interface and keeps none.
+// virtual interface and keeps none. In one that is a NetworkMover the two only
+// check; the move follows once the interface is kept.
 type VIFs interface {
 	AttachVIF(ctx context.Context, t *Task, v VIF) error
 	// DetachVIF may be called again for an interface that is detached already.
