@@ -31,6 +31,9 @@ type Config struct {
 	// continue_inspection), which need no credentials: for an API that faces
 	// networks where no agent is.
 	NoAgents bool
+	// Troubles tells what /healthcheck names besides: what is lost and does not
+	// keep the API from working. nil = nothing.
+	Troubles func() []string
 	// Observe is told of every answered request, for metrics; nil = nobody.
 	Observe func(Observation)
 }

@@ -52,13 +52,19 @@ func showV1(c *call) error {
 	return c.reply(http.StatusOK)
 }
 
-// healthcheck tells whether the database answers.
+// healthcheck tells whether the database answers, and names what else is lost.
 func healthcheck(c *call) error {
 	if err := c.api.Store.Ping(c.r.Context()); err != nil {
 		c.api.Log.Error("health check failed", "request_id", c.id, "err", err)
 		c.buf = append(c.buf, `{"detail":[],"reasons":["the database does not answer"]}`...)
 		return c.reply(http.StatusServiceUnavailable)
 	}
-	c.buf = append(c.buf, `{"detail":[],"reasons":[]}`...)
+	var troubles []string
+	if c.api.Troubles != nil {
+		troubles = c.api.Troubles()
+	}
+	c.buf = append(c.buf, `{"detail":`...)
+	c.buf = appendStrings(c.buf, troubles)
+	c.buf = append(c.buf, `,"reasons":[]}`...)
 	return c.reply(http.StatusOK)
 }

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"caddyshack/pxe/bootlog"
 )
 
 // ImageSource names a root file system archive and its checksum.
@@ -25,6 +27,9 @@ type RootRequest struct {
 	Generation string      `json:"generation"`
 	Hostname   string      `json:"hostname"`
 	Image      ImageSource `json:"image"`
+	// PhoneHome is the URL that the system asks for when it is up; it is set
+	// by Service where somebody listens.
+	PhoneHome string `json:"phone_home,omitempty"`
 }
 
 // PublishRequest says to whom the root is served and how it is booted.
@@ -52,4 +57,56 @@ func (b BootStatus) Gave(sign Sign) bool {
 	return slices.ContainsFunc(b.Signs, func(given Sign) bool {
 		return slices.Index(order, given) >= slices.Index(order, sign)
 	})
+}
+
+// MountStatus says whether a node has mounted its root since that was expected.
+type MountStatus struct {
+	Mounted bool      `json:"mounted"`
+	At      time.Time `json:"at"`
+}
+
+// Health is how an operating-system server is.
+type Health struct {
+	// Instance names this life of the server: after a restart it is another.
+	Instance string    `json:"instance"`
+	Started  time.Time `json:"started"`
+	// NFSServer is who serves the roots: "embedded", "kernel" or "ganesha".
+	NFSServer string         `json:"nfs_server"`
+	NFS       netip.AddrPort `json:"nfs"` // as the nodes see it
+	Roots     int            `json:"roots"`
+	Exports   int            `json:"exports"`
+	// Space where the roots are, in bytes.
+	TotalBytes uint64 `json:"total_bytes"`
+	FreeBytes  uint64 `json:"free_bytes"`
+}
+
+// Cursor is a point in the events of an operating-system server. The zero
+// value is no point.
+type Cursor struct {
+	Instance string `json:"instance"`
+	Seq      uint64 `json:"seq"`
+}
+
+// Events is what happened up to a point.
+type Events struct {
+	Cursor
+	List []bootlog.Event `json:"events"`
+}
+
+// BootTree is what a node boots from: the files its firmware asks for.
+type BootTree struct {
+	NodeID   string              `json:"node_id"`
+	Client   netip.Addr          `json:"client"`
+	Prefixes []string            `json:"prefixes"`
+	Files    map[string]BootFile `json:"files"` // by name, as "overlays/x.dtbo"
+}
+
+// BootFile is one of them: its bytes, or where it stands with its server.
+type BootFile struct {
+	Data []byte `json:"data,omitempty"`
+	// Stored: the bytes are read with OpenBootFile. Size and ModTime tell
+	// whether a copy is still right.
+	Stored  bool      `json:"stored,omitempty"`
+	Size    int64     `json:"size"`
+	ModTime time.Time `json:"mod_time,omitzero"`
 }

@@ -1,73 +1,57 @@
 package pxe
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"net/netip"
+	"log/slog"
+	"sync"
 	"time"
 
 	"caddyshack/pxe/bootlog"
-	"caddyshack/pxe/images"
 	"caddyshack/pxe/phonehome"
-	"caddyshack/pxe/roots"
 )
 
 // Service is the boot service of a place.
 type Service struct {
-	Images *images.Store
-	Roots  *roots.Manager
+	// OS has the images and roots, in this process or in another.
+	OS OSServer
+	// Copies has the boot files of an OS in another process; nil if TFTP
+	// serves those of OS itself.
+	Copies *Copies
 	Log    *bootlog.Log
-	// Address is this place's address as the nodes see it, NFSPort the port of
-	// its NFS server.
-	Address netip.Addr
-	NFSPort uint16
-	// MountPort is the port of the MOUNT protocol; 0 means NFSPort.
-	MountPort uint16
-	// Dir is the folder that keeps which nodes have mounted their root in the
-	// boot that was expected; it must exist.
+	// Dir is the folder that keeps which signs of a boot nodes have given, of
+	// the boot that was expected; it must exist.
 	Dir string
 	// Tokens are what systems tell with that they are up, and PhoneHome the
 	// http://HOST:PORT where they do. Without one of them they are not asked to.
 	Tokens    *phonehome.Tokens
 	PhoneHome string
+	// OnMount, if set, is told of a node that has mounted its root. It must
+	// not block.
+	OnMount func(nodeID string)
+	// Logger is for messages; nil means none.
+	Logger *slog.Logger
+
+	mu   sync.Mutex
+	link Link
 }
 
 // CheckImage finds what is wrong with an image's source without fetching it.
-func (s *Service) CheckImage(_ context.Context, img ImageSource) error {
-	return s.Images.Validate(source(img))
-}
-
-func source(img ImageSource) images.Source {
-	return images.Source{URL: img.URL, Checksum: images.Checksum{Algo: img.ChecksumAlgo, Value: img.Checksum}}
+func (s *Service) CheckImage(ctx context.Context, img ImageSource) error {
+	return s.OS.CheckImage(ctx, img)
 }
 
 // FetchImage brings the image into the cache, verified.
 func (s *Service) FetchImage(ctx context.Context, img ImageSource) (Fetched, error) {
-	_, err := s.Images.Fetch(ctx, source(img), nil)
-	var later *images.NotReadyError
-	switch {
-	case errors.As(err, &later):
-		return Fetched{Progress: later.Progress}, nil
-	case err != nil:
-		return Fetched{}, err
-	}
-	return Fetched{Ready: true}, nil
+	return s.OS.FetchImage(ctx, img)
 }
 
 // CreateRoot unpacks the fetched image as the node's root.
 func (s *Service) CreateRoot(ctx context.Context, r RootRequest) error {
-	img, err := s.Images.Fetch(ctx, source(r.Image), nil)
-	if err != nil {
+	var err error
+	if r.PhoneHome, err = s.phoneHome(r.NodeID, r.Generation); err != nil {
 		return err
 	}
-	home, err := s.phoneHome(r.NodeID, r.Generation)
-	if err != nil {
-		return err
-	}
-	_, err = s.Roots.Create(ctx, roots.Spec{NodeID: r.NodeID, Generation: r.Generation, Hostname: r.Hostname, Image: img, PhoneHome: home}, nil)
-	return err
+	return s.OS.CreateRoot(ctx, r)
 }
 
 // phoneHome is the URL by which the system in a node's root tells that it is
@@ -85,16 +69,20 @@ func (s *Service) phoneHome(nodeID, generation string) (string, error) {
 
 // Publish opens the root's export to the node's address and puts up its boot files.
 func (s *Service) Publish(ctx context.Context, p PublishRequest) error {
-	return s.Roots.Publish(ctx, roots.BootSpec{NodeID: p.NodeID, Client: p.Client, MAC: p.MAC, Serial: p.Serial,
-		Server: s.Address, NFSPort: s.NFSPort, MountPort: s.MountPort, KernelParams: p.KernelParams})
+	if err := s.OS.Export(ctx, p); err != nil || s.Copies == nil {
+		return err
+	}
+	return s.Copies.Sync(ctx, s.OS, p.NodeID)
 }
 
 // Remove ends what was published and deletes the root.
 func (s *Service) Remove(ctx context.Context, nodeID string) error {
-	if err := s.Roots.Unpublish(ctx, nodeID); err != nil {
-		return fmt.Errorf("ending the export: %w", err)
+	if s.Copies != nil {
+		if err := s.Copies.Remove(nodeID); err != nil {
+			return err
+		}
 	}
-	if err := s.forgetSigns(nodeID); err != nil {
+	if err := (signs{s.Dir}).forget(nodeID, laterSigns()...); err != nil {
 		return err
 	}
 	if s.Tokens != nil {
@@ -102,12 +90,16 @@ func (s *Service) Remove(ctx context.Context, nodeID string) error {
 			return err
 		}
 	}
-	return s.Roots.Remove(ctx, nodeID)
+	return s.OS.Remove(ctx, nodeID)
 }
 
-// ExpectBoot says that the machine is about to be switched on: what was seen before does not count.
-func (s *Service) ExpectBoot(_ context.Context, nodeID string) error {
-	if err := s.forgetSigns(nodeID); err != nil {
+// ExpectBoot says that the machine is about to be switched on: what was seen
+// before does not count.
+func (s *Service) ExpectBoot(ctx context.Context, nodeID string) error {
+	if err := (signs{s.Dir}).forget(nodeID, laterSigns()...); err != nil {
+		return err
+	}
+	if err := s.OS.ExpectMount(ctx, nodeID); err != nil {
 		return err
 	}
 	s.Log.StartBoot(nodeID, time.Now())
@@ -115,38 +107,32 @@ func (s *Service) ExpectBoot(_ context.Context, nodeID string) error {
 }
 
 // BootStatus tells how far the expected boot has come.
-func (s *Service) BootStatus(_ context.Context, nodeID string) (BootStatus, error) {
-	signs, at, err := s.given(nodeID)
+func (s *Service) BootStatus(ctx context.Context, nodeID string) (BootStatus, error) {
+	given, at, err := signs{s.Dir}.given(nodeID, laterSigns()...)
 	if err != nil {
 		return BootStatus{}, err
 	}
+	m, err := s.OS.MountStatus(ctx, nodeID)
+	if err != nil {
+		return BootStatus{}, err
+	}
+	if m.Mounted {
+		given = append([]Sign{SignMounted}, given...)
+		if m.At.After(at) {
+			at = m.At
+		}
+	}
 	r := s.Log.Explain(nodeID, time.Now())
-	b := BootStatus{Signs: signs, Summary: r.String(), Since: r.Start}
-	if len(signs) > 0 {
+	b := BootStatus{Signs: given, Summary: r.String(), Since: r.Start}
+	if len(given) > 0 {
 		b.Since = at
 	}
 	return b, nil
 }
 
-// Restore serves again what was published before this process began, from the
-// address and port that it has now.
-func (s *Service) Restore(ctx context.Context) error {
-	if err := s.Roots.Restore(ctx); err != nil {
-		return fmt.Errorf("publishing the roots that were published before: %w", err)
+func (s *Service) log() *slog.Logger {
+	if s.Logger == nil {
+		return slog.New(slog.DiscardHandler)
 	}
-	list, err := s.Roots.List(ctx)
-	if err != nil {
-		return fmt.Errorf("listing the roots: %w", err)
-	}
-	for _, r := range list {
-		if r.Published == nil || (r.Published.Server == s.Address && r.Published.NFSPort == s.NFSPort && r.Published.MountPort == cmp.Or(s.MountPort, s.NFSPort)) {
-			continue
-		}
-		spec := *r.Published
-		spec.Server, spec.NFSPort, spec.MountPort = s.Address, s.NFSPort, s.MountPort
-		if err := s.Roots.Publish(ctx, spec); err != nil {
-			return fmt.Errorf("publishing the root of node %s from %s: %w", r.NodeID, s.Address, err)
-		}
-	}
-	return nil
+	return s.Logger
 }

@@ -29,41 +29,58 @@ const (
 // Signs lists all signs in their order.
 func Signs() []Sign { return []Sign{SignMounted, SignLogin, SignHome} }
 
-// Seen keeps that a node has given a sign. Where a node waits for an answer it
-// is called before: a crash in between makes the node ask again, so that the
-// sign is never lost.
+// Seen keeps that a node has given a sign, other than that it has mounted its
+// root, which the operating-system server sees. Where a node waits for an
+// answer it is called before: a crash in between makes the node ask again, so
+// that the sign is never lost.
 func (s *Service) Seen(_ context.Context, nodeID string, sign Sign) error {
-	path, err := s.signFile(nodeID, sign)
-	if err != nil {
+	if err := (signs{s.Dir}).keep(nodeID, sign); err != nil {
 		return err
 	}
-	now := time.Now()
-	if sign != SignMounted { // which the log hears from the NFS server itself
-		s.Log.Record(bootlog.Event{ID: nodeID, Time: now, Stage: bootlog.StageLogin, Name: string(sign)})
+	s.Log.Record(bootlog.Event{ID: nodeID, Time: time.Now(), Stage: bootlog.StageLogin, Name: string(sign)})
+	return nil
+}
+
+// Mounted keeps that a node has mounted its root; it is called before the node
+// gets its answer.
+func (s *LocalOSServer) Mounted(nodeID string) error {
+	return signs{s.Dir}.keep(nodeID, SignMounted)
+}
+
+// laterSigns are those that the boot service keeps.
+func laterSigns() []Sign { return []Sign{SignLogin, SignHome} }
+
+// signs is a folder of the signs that nodes have given in the boot that was expected.
+type signs struct{ dir string }
+
+func (s signs) keep(nodeID string, sign Sign) error {
+	path, err := s.file(nodeID, sign)
+	if err != nil {
+		return err
 	}
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	return os.WriteFile(path, []byte(now.UTC().Format(time.RFC3339Nano)+"\n"), 0o600)
+	return os.WriteFile(path, []byte(time.Now().UTC().Format(time.RFC3339Nano)+"\n"), 0o600)
 }
 
-func (s *Service) signFile(nodeID string, sign Sign) (string, error) {
+func (s signs) file(nodeID string, sign Sign) (string, error) {
 	if !baremetal.IsUUID(nodeID) {
 		return "", baremetal.Errorf(baremetal.Invalid, "node id %q is not a uuid", nodeID)
 	}
 	switch sign {
 	case SignMounted:
-		return filepath.Join(s.Dir, nodeID), nil
+		return filepath.Join(s.dir, nodeID), nil
 	case SignLogin, SignHome:
-		return filepath.Join(s.Dir, nodeID+"."+string(sign)), nil
+		return filepath.Join(s.dir, nodeID+"."+string(sign)), nil
 	}
 	return "", baremetal.Errorf(baremetal.Invalid, "there is no sign %q of a boot", sign)
 }
 
-// forgetSigns makes the signs of the boot before worthless.
-func (s *Service) forgetSigns(nodeID string) error {
-	for _, sign := range Signs() {
-		path, err := s.signFile(nodeID, sign)
+// forget makes signs of the boot before worthless.
+func (s signs) forget(nodeID string, which ...Sign) error {
+	for _, sign := range which {
+		path, err := s.file(nodeID, sign)
 		if err != nil {
 			return err
 		}
@@ -74,11 +91,11 @@ func (s *Service) forgetSigns(nodeID string) error {
 	return nil
 }
 
-// given lists the signs that the node gave in the boot that was expected, with
-// the time of the last.
-func (s *Service) given(nodeID string) (signs []Sign, at time.Time, err error) {
-	for _, sign := range Signs() {
-		path, err := s.signFile(nodeID, sign)
+// given lists which of some signs the node gave in the boot that was expected,
+// with the time of the last.
+func (s signs) given(nodeID string, which ...Sign) (given []Sign, at time.Time, err error) {
+	for _, sign := range which {
+		path, err := s.file(nodeID, sign)
 		if err != nil {
 			return nil, at, err
 		}
@@ -89,10 +106,10 @@ func (s *Service) given(nodeID string) (signs []Sign, at time.Time, err error) {
 		case err != nil:
 			return nil, at, fmt.Errorf("reading whether the node has booted: %w", err)
 		}
-		signs = append(signs, sign)
+		given = append(given, sign)
 		if fi.ModTime().After(at) {
 			at = fi.ModTime()
 		}
 	}
-	return signs, at, nil
+	return given, at, nil
 }

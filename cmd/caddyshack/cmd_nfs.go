@@ -91,7 +91,7 @@ func (cmd nfsTopCmd) sample(ctx context.Context) (*nfsSample, error) {
 		return nil, &configError{fmt.Sprintf("endpoint %q is not a URL like http://127.0.0.1:6385; set OS_ENDPOINT or --endpoint", cmd.Endpoint)}
 	}
 	if cmd.TokenFile != "" {
-		secret, err := readSecret(cmd.TokenFile)
+		secret, err := readSecret("--token-file", cmd.TokenFile)
 		if err != nil {
 			return nil, err
 		}

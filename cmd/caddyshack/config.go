@@ -14,6 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"caddyshack/drivers/fake"
+	"caddyshack/drivers/nfsroot"
 )
 
 // Config is the configuration file of `caddyshack serve`. The zero value of
@@ -30,6 +31,7 @@ type Config struct {
 	Database DatabaseConfig `toml:"database"`
 	Broker   BrokerConfig   `toml:"broker"`
 	Boot     BootConfig     `toml:"boot"`
+	OSServer OSServerConfig `toml:"os_server"`
 	Images   ImagesConfig   `toml:"images"`
 	Console  ConsoleConfig  `toml:"console"`
 	Deploy   DeployConfig   `toml:"deploy"`
@@ -116,6 +118,20 @@ type BootConfig struct {
 	TokenFile string `toml:"token_file"`
 }
 
+// OSServerConfig joins the roles boot and os-server of different processes.
+type OSServerConfig struct {
+	// Listen is where the role os-server offers itself, with TLS if there is
+	// a certificate.
+	Listen  string `toml:"listen"`
+	TLSCert string `toml:"tls_cert"`
+	TLSKey  string `toml:"tls_key"`
+	// URL is the offer that the role boot uses, CAFile whom it trusts with
+	// https besides the system's authorities.
+	URL       string `toml:"url"`
+	CAFile    string `toml:"ca_file"`
+	TokenFile string `toml:"token_file"`
+}
+
 // ImagesConfig says which images may be deployed.
 type ImagesConfig struct {
 	CacheDir        string   `toml:"cache_dir"`
@@ -138,6 +154,7 @@ type ConsoleConfig struct {
 // DeployConfig holds the deadlines of deploys.
 type DeployConfig struct {
 	BootTimeout     Duration `toml:"boot_timeout"`
+	AwayTimeout     Duration `toml:"away_timeout"`
 	AutomatedClean  *bool    `toml:"automated_clean"`
 	ForcePowerState bool     `toml:"force_power_state_during_sync"`
 }
@@ -301,6 +318,9 @@ func (c *Config) complete() {
 	if c.Deploy.BootTimeout.Duration == 0 {
 		c.Deploy.BootTimeout.Duration = 5 * time.Minute
 	}
+	if c.Deploy.AwayTimeout.Duration == 0 {
+		c.Deploy.AwayTimeout.Duration = nfsroot.DefaultAwayTimeout
+	}
 }
 
 func (c *Config) has(role string) bool { return slices.Contains(c.Roles, role) }
@@ -320,7 +340,7 @@ func (c *Config) check() error {
 			return bad("hardware_types", "%q is not a hardware type; there are %s", name, strings.Join(allHardwareTypes(), ", "))
 		}
 	}
-	for _, check := range []func() error{c.checkAPI, c.checkDatabase, c.checkBroker, c.checkBoot, c.checkConsole, c.checkLog} {
+	for _, check := range []func() error{c.checkAPI, c.checkDatabase, c.checkBroker, c.checkBoot, c.checkOSServer, c.checkConsole, c.checkLog} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -127,22 +127,24 @@ func (c *Config) checkBoot() error {
 	if (c.Boot.Remote != "" || c.Boot.Serve != "") && c.Boot.TokenFile == "" {
 		return bad("boot.token_file", "must name a file with the secret that conductors and the boot service share; make one with `openssl rand -hex 32 > FILE`")
 	}
-	if c.has(roleBoot) != c.has(roleOSServer) {
-		return bad("roles", "boot and os-server run in one process in this version; name both or neither")
-	}
-	if !c.has(roleBoot) {
+	if !c.has(roleBoot) && !c.has(roleOSServer) {
 		return nil
 	}
 	if a, err := netip.ParseAddr(c.Boot.Address); err != nil || a.IsUnspecified() {
 		return bad("boot.address", "must be the address of this machine that the Pis reach, for example \"192.168.77.1\" (it is %q)", c.Boot.Address)
 	}
-	if err := checkListen("boot.tftp_listen", c.Boot.TFTPListen); err != nil {
-		return err
+	if c.has(roleBoot) {
+		if err := checkListen("boot.tftp_listen", c.Boot.TFTPListen); err != nil {
+			return err
+		}
+		if err := checkListen("boot.phone_home_listen", c.Boot.PhoneHomeListen); err != nil {
+			return err
+		}
+	}
+	if !c.has(roleOSServer) {
+		return nil
 	}
 	if err := checkListen("boot.nfs_listen", c.Boot.NFSListen); err != nil {
-		return err
-	}
-	if err := checkListen("boot.phone_home_listen", c.Boot.PhoneHomeListen); err != nil {
 		return err
 	}
 	switch c.Boot.Tree {
@@ -150,6 +152,35 @@ func (c *Config) checkBoot() error {
 		return c.checkNFS()
 	}
 	return bad("boot.tree", "%q is not known; use \"auto\", \"privileged\" or \"unprivileged\"", c.Boot.Tree)
+}
+
+// checkOSServer is about the roles boot and os-server in different processes.
+func (c *Config) checkOSServer() error {
+	o := &c.OSServer
+	switch {
+	case c.has(roleBoot) && !c.has(roleOSServer) && o.URL == "":
+		return bad("os_server.url", "the role boot without os-server needs the URL of a process that has it, for example \"http://HOST:6389\"")
+	case c.has(roleOSServer) && !c.has(roleBoot) && o.Listen == "":
+		return bad("os_server.listen", "the role os-server without boot must be reached by a process that has it: give it an address of this machine, for example \"192.168.77.2:6389\"")
+	case c.has(roleBoot) && c.has(roleOSServer) && o.URL != "":
+		return bad("os_server.url", "this process has the role os-server itself; leave out the key, or the role")
+	case (o.URL != "" || o.Listen != "") && o.TokenFile == "":
+		return bad("os_server.token_file", "must name a file with the secret that the roles boot and os-server share; make one with `openssl rand -hex 32 > FILE`")
+	case (o.TLSCert == "") != (o.TLSKey == ""):
+		return bad("os_server.tls_cert", "TLS needs both tls_cert and tls_key")
+	}
+	if o.Listen != "" {
+		if err := checkListen("os_server.listen", o.Listen); err != nil {
+			return err
+		}
+	}
+	if o.URL == "" {
+		return nil
+	}
+	if u, err := url.Parse(o.URL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+		return bad("os_server.url", "%q is not a URL like \"http://HOST:6389\", without a path", o.URL)
+	}
+	return nil
 }
 
 func (c *Config) checkConsole() error {

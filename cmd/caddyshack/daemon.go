@@ -45,8 +45,9 @@ type daemon struct {
 	controller backplane.Config
 	fleet      *backplane.Fleet
 	leaveBus   func()
+	os         *osPart
 	boot       *bootPart
-	offer      *bootOffer // of the boot service, to conductors elsewhere
+	offer      *offer // of the boot service, to conductors elsewhere
 	consoles   *console.Service
 	conductor  *conductor.Conductor
 	listener   net.Listener
@@ -69,7 +70,7 @@ type ready struct {
 func (d *daemon) open(ctx context.Context) error {
 	d.metrics, d.working = newMetrics(), make(chan struct{})
 	for _, part := range []func(context.Context) error{
-		d.openState, d.openAPIListener, d.openBroker, d.openBoot, d.openBootOffer, d.openConsoles, d.openFleet, d.openConductor, d.openAPI,
+		d.openState, d.openAPIListener, d.openBroker, d.openOS, d.openBoot, d.openBootOffer, d.openConsoles, d.openFleet, d.openConductor, d.openAPI,
 	} {
 		if err := part(ctx); err != nil {
 			return errors.Join(err, d.close())
@@ -171,7 +172,10 @@ func (d *daemon) ready() ready {
 		r.API = d.apiURL()
 	}
 	if d.boot != nil {
-		r.TFTP, r.NFS = d.boot.tftp.Addr().String(), d.boot.nfsAddr.String()
+		r.TFTP = d.boot.tftp.Addr().String()
+	}
+	if d.os != nil {
+		r.NFS = d.os.nfsAddr.String()
 	}
 	return r
 }
@@ -206,7 +210,9 @@ func (d *daemon) runParts(ctx context.Context, g *errgroup.Group) {
 		return nil
 	})
 	part("boot", d.boot != nil, d.runBoot)
-	part("boot offer", d.offer != nil, d.serveOffer)
+	part("boot offer", d.offer != nil, func(ctx context.Context) error { return d.offer.serve(ctx) })
+	part("os-server", d.os != nil, d.runOS)
+	part("os-server offer", d.os != nil && d.os.offer != nil, func(ctx context.Context) error { return d.os.offer.serve(ctx) })
 	part("console", d.consoles != nil, func(ctx context.Context) error { return d.consoles.Serve(ctx) })
 }
 
@@ -276,6 +282,18 @@ func (d *daemon) openAPIListener(context.Context) error {
 	return nil
 }
 
+// troubles names the parts in other processes that are lost.
+func (d *daemon) troubles() []string {
+	if d.boot == nil {
+		return nil
+	}
+	l := d.boot.service.Link()
+	if l.Lost.IsZero() {
+		return nil
+	}
+	return []string{fmt.Sprintf("lost since %s: %s", l.Lost.UTC().Format(time.RFC3339), l.Reason)}
+}
+
 // openAPI puts the API's handler together.
 func (d *daemon) openAPI(context.Context) error {
 	if !d.cfg.has(roleAPI) {
@@ -287,7 +305,7 @@ func (d *daemon) openAPI(context.Context) error {
 	}
 	handler, err := ironicapi.New(ironicapi.Config{
 		Store: d.store, Conductor: d.conductor, Log: d.log.With("part", "api"),
-		PublicEndpoint: d.cfg.API.PublicEndpoint, Auth: d.auth, Observe: newAPIMetrics(d.metrics),
+		PublicEndpoint: d.cfg.API.PublicEndpoint, Auth: d.auth, Observe: newAPIMetrics(d.metrics), Troubles: d.troubles,
 		NoAgents: d.cfg.API.EnableAgents != nil && !*d.cfg.API.EnableAgents,
 	})
 	if err != nil {

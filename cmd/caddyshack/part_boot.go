@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,54 +16,38 @@ import (
 
 	"caddyshack/pxe"
 	"caddyshack/pxe/bootlog"
-	"caddyshack/pxe/hostnfs"
-	"caddyshack/pxe/images"
-	"caddyshack/pxe/nfsd"
-	"caddyshack/pxe/roots"
+	"caddyshack/pxe/remote"
 	"caddyshack/pxe/tftpd"
 )
 
-// bootPart is the boot service of this process with its servers.
+// bootPart is the boot service of this process with its TFTP server.
 type bootPart struct {
 	service *pxe.Service
-	trees   *tftpd.Trees
 	tftp    *tftpd.Server
-	nfs     *nfsd.Server     // nil if another server serves the roots
-	hostNFS *hostnfs.Exports // that server, or nil
-	nfsAddr netip.AddrPort   // of the one that serves
-	roots   *roots.Manager
 	log     *bootlog.Log
 	home    phoneHome
 }
 
-// openBoot binds TFTP and NFS and opens what they serve.
+// openBoot binds TFTP and opens what it serves; the roots are those of this
+// process or of another.
 func (d *daemon) openBoot(ctx context.Context) error {
 	if !d.cfg.has(roleBoot) {
 		return nil
 	}
-	addr, err := netip.ParseAddr(d.cfg.Boot.Address)
-	if err != nil {
-		return bad("boot.address", "%q is not an address", d.cfg.Boot.Address)
-	}
-	b := &bootPart{log: bootlog.New(bootlog.Config{})}
-	rootsDir := filepath.Join(d.cfg.StateDir, "roots")
-	nfsDir := filepath.Join(d.cfg.StateDir, "nfs")
-	bootedDir := filepath.Join(d.cfg.StateDir, "booted")
 	tokensDir := filepath.Join(d.cfg.StateDir, "tokens")
-	for _, dir := range []string{rootsDir, nfsDir, bootedDir, tokensDir} {
+	for _, dir := range []string{filepath.Join(d.cfg.StateDir, "booted"), tokensDir} {
 		if err := os.MkdirAll(dir, 0o750); err != nil {
 			return fmt.Errorf("making the folder %s: %w", dir, err)
 		}
 	}
-	trees, exports, err := d.openNFS(ctx, b, nfsDir)
+	b := &bootPart{log: bootlog.New(bootlog.Config{})}
+	b.service = &pxe.Service{Log: b.log, OnMount: func(nodeID string) { go d.wake(nodeID) },
+		Dir: filepath.Join(d.cfg.StateDir, "booted"), Logger: d.log.With("part", "boot")}
+	trees, err := d.openBootFiles(b.service)
 	if err != nil {
 		return err
 	}
-	if b.trees, err = tftpd.NewTrees(rootsDir); err != nil {
-		return err
-	}
-	d.onClose(b.trees.Close)
-	b.tftp, err = tftpd.Listen(ctx, tftpd.Config{Addr: d.cfg.Boot.TFTPListen, Source: b.trees,
+	b.tftp, err = tftpd.Listen(ctx, tftpd.Config{Addr: d.cfg.Boot.TFTPListen, Source: trees,
 		OnEvent: d.tftpEvent, Log: d.log.With("part", "tftp")})
 	if err != nil {
 		return fmt.Errorf("%w; choose another address with boot.tftp_listen", err)
@@ -72,24 +58,70 @@ func (d *daemon) openBoot(ctx context.Context) error {
 		}
 		return nil
 	})
-	store, err := images.Open(images.Config{Dir: d.cfg.Images.CacheDir, FileFolders: d.cfg.Images.Folders,
-		AllowHosts: d.cfg.Images.AllowHosts, Builtins: d.builtins, Log: d.log.With("part", "images")})
-	if err != nil {
-		return err
-	}
-	b.roots, err = roots.Open(roots.Config{Dir: rootsDir, Trees: trees, Exports: exports, BootFiles: b.trees, Log: d.log.With("part", "roots")})
-	if err != nil {
-		return err
-	}
-	b.service = &pxe.Service{Images: store, Roots: b.roots, Log: b.log, Address: addr, NFSPort: b.nfsAddr.Port(), Dir: bootedDir}
-	if b.hostNFS != nil {
-		b.service.MountPort = d.cfg.Boot.NFSMountPort
-	}
 	if err := d.openPhoneHome(b, tokensDir); err != nil {
 		return err
 	}
 	d.boot = b
-	return b.service.Restore(ctx)
+	d.metrics.MustRegister(newOSLinkMetrics(b.service.Link)...)
+	return nil
+}
+
+// openBootFiles gives the boot service its operating-system server and returns
+// what TFTP serves.
+func (d *daemon) openBootFiles(s *pxe.Service) (*tftpd.Trees, error) {
+	if d.os != nil {
+		s.OS = d.os.service
+		return d.os.trees, nil
+	}
+	client, err := d.osClient()
+	if err != nil {
+		return nil, err
+	}
+	s.OS = client
+	dir := filepath.Join(d.cfg.StateDir, "bootfiles")
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("making the folder %s: %w", dir, err)
+	}
+	trees, err := tftpd.NewTrees(dir)
+	if err != nil {
+		return nil, err
+	}
+	d.onClose(trees.Close)
+	s.Copies, err = pxe.OpenCopies(dir, trees, d.log.With("part", "boot"))
+	return trees, err
+}
+
+// osClient is the way to the operating-system server of another process.
+func (d *daemon) osClient() (*remote.OSClient, error) {
+	c := d.cfg.OSServer
+	secret, err := readSecret("os_server.token_file", c.TokenFile)
+	if err != nil {
+		return nil, err
+	}
+	transport := remote.NewTransport()
+	if c.CAFile != "" {
+		if transport.TLSClientConfig, err = trusting(c.CAFile); err != nil {
+			return nil, bad("os_server.ca_file", "%v", err)
+		}
+	}
+	return &remote.OSClient{URL: c.URL, Secret: secret, HTTP: &http.Client{Transport: transport}}, nil
+}
+
+// trusting is a TLS configuration that believes the certificates of a file
+// besides those of the system's authorities.
+func trusting(caFile string) (*tls.Config, error) {
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM form", caFile)
+	}
+	return &tls.Config{RootCAs: pool}, nil
 }
 
 // tftpEvent enters a request into the boot log.
@@ -97,23 +129,6 @@ func (d *daemon) tftpEvent(e tftpd.Event) {
 	if b, ok := bootlog.FromTFTP(e); ok {
 		d.boot.log.Record(b)
 	}
-}
-
-// nfsEvent enters a mount into the boot log, and tells the conductor that the
-// node it may wait for is there.
-func (d *daemon) nfsEvent(e nfsd.Event) {
-	b, ok := bootlog.FromNFS(e.ExportID, time.Now(), e)
-	if !ok {
-		return
-	}
-	d.boot.log.Record(b)
-	if e.Kind != nfsd.EventMount || !e.OK {
-		return
-	}
-	if err := d.boot.service.Seen(context.Background(), e.ExportID, pxe.SignMounted); err != nil {
-		d.log.Error("keeping that a node has mounted its root failed", "node", e.ExportID, "err", err)
-	}
-	go d.wake(e.ExportID)
 }
 
 // wake makes the conductor look at a node that has given a sign.
@@ -130,21 +145,15 @@ func (d *daemon) wake(nodeID string) {
 
 const wakeTimeout = 10 * time.Second
 
-// runBoot serves TFTP and NFS until ctx ends.
+// runBoot serves TFTP and follows the operating-system server until ctx ends.
 func (d *daemon) runBoot(ctx context.Context) error {
-	b := d.boot
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return b.tftp.Serve(gctx) })
-	g.Go(func() error { return b.home.serve(gctx) })
-	if b.nfs != nil {
-		g.Go(func() error { return b.nfs.Serve(gctx) })
-	} else {
-		g.Go(func() error {
-			return b.hostNFS.WatchMounts(gctx, b.nfsAddr.Port(), func(nodeID string) {
-				d.nfsEvent(nfsd.Event{Kind: nfsd.EventMount, ExportID: nodeID, OK: true})
-			})
-		})
-	}
+	g.Go(func() error { return d.boot.tftp.Serve(gctx) })
+	g.Go(func() error { return d.boot.home.serve(gctx) })
+	g.Go(func() error {
+		d.boot.service.Follow(gctx)
+		return nil
+	})
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil

@@ -55,7 +55,7 @@ func (d *daemon) caddyType(boot nfsroot.BootService) *drivers.HardwareType {
 	deploy := &nfsroot.Driver{
 		Boot:         boot,
 		DefaultImage: pxe.ImageSource{URL: d.cfg.Images.DefaultImage, Checksum: d.cfg.Images.DefaultChecksum},
-		Deployable:   d.deployable, BootTimeout: d.cfg.Deploy.BootTimeout.Duration,
+		Deployable:   d.deployable, BootTimeout: d.cfg.Deploy.BootTimeout.Duration, AwayTimeout: d.cfg.Deploy.AwayTimeout.Duration,
 	}
 	units := &backplane.Driver{Fleet: d.fleet}
 	absent := func(what string) any { return drivers.Absent{Driver: name, What: what} }

@@ -61,26 +61,26 @@ func (c *Config) checkNFS() error {
 
 // openNFS opens the server of roots: the embedded one, bound to its address,
 // or the way to the host's.
-func (d *daemon) openNFS(ctx context.Context, b *bootPart, dir string) (roots.Trees, roots.Exports, error) {
+func (d *daemon) openNFS(ctx context.Context, o *osPart, dir string) (roots.Trees, roots.Exports, error) {
 	if d.cfg.Boot.NFSServer != nfsEmbedded {
-		return d.openHostNFS(b, dir)
+		return d.openHostNFS(o, dir)
 	}
-	b.nfs = &nfsd.Server{Addr: d.cfg.Boot.NFSListen, StateDir: dir, Logger: d.log.With("part", "nfs"), OnEvent: d.nfsEvent}
-	if err := b.nfs.Listen(ctx); err != nil {
+	o.nfs = &nfsd.Server{Addr: d.cfg.Boot.NFSListen, StateDir: dir, Logger: d.log.With("part", "nfs"), OnEvent: d.nfsEvent}
+	if err := o.nfs.Listen(ctx); err != nil {
 		return nil, nil, fmt.Errorf("%w; choose another address with boot.nfs_listen", err)
 	}
-	d.onClose(b.nfs.Close)
-	d.metrics.MustRegister(newNFSMetrics(b.nfs.Stats))
+	d.onClose(o.nfs.Close)
+	d.metrics.MustRegister(newNFSMetrics(o.nfs.Stats))
 	var err error
-	if b.nfsAddr, err = netip.ParseAddrPort(b.nfs.BoundAddr().String()); err != nil {
+	if o.nfsAddr, err = netip.ParseAddrPort(o.nfs.BoundAddr().String()); err != nil {
 		return nil, nil, fmt.Errorf("reading the NFS server's port: %w", err)
 	}
 	kinds := map[string]rootfs.Kind{"auto": rootfs.Auto, "privileged": rootfs.Native, "unprivileged": rootfs.Sidecar}
-	served := roots.NewNFS(b.nfs, kinds[d.cfg.Boot.Tree])
+	served := roots.NewNFS(o.nfs, kinds[d.cfg.Boot.Tree])
 	return served, served, nil
 }
 
-func (d *daemon) openHostNFS(b *bootPart, dir string) (roots.Trees, roots.Exports, error) {
+func (d *daemon) openHostNFS(o *osPart, dir string) (roots.Trees, roots.Exports, error) {
 	kind := hostnfs.Kind(d.cfg.Boot.NFSServer)
 	reload := hostnfs.Exportfs
 	if kind == hostnfs.Ganesha {
@@ -98,8 +98,8 @@ func (d *daemon) openHostNFS(b *bootPart, dir string) (roots.Trees, roots.Export
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading boot.nfs_listen: %w", err)
 	}
-	b.nfsAddr = netip.AddrPortFrom(addr, uint16(port))
-	b.hostNFS, err = hostnfs.Open(hostnfs.Config{
+	o.nfsAddr = netip.AddrPortFrom(addr, uint16(port))
+	o.hostNFS, err = hostnfs.Open(hostnfs.Config{
 		Kind: kind, StateFile: filepath.Join(dir, "exports.json"), ExportsFile: d.cfg.Boot.NFSExportsFile, Reload: reload,
 		MountAddr: netip.AddrPortFrom(addr, d.cfg.Boot.NFSMountPort), Log: d.log.With("part", "nfs"),
 	})
@@ -107,5 +107,5 @@ func (d *daemon) openHostNFS(b *bootPart, dir string) (roots.Trees, roots.Export
 		return nil, nil, err
 	}
 	// Only its trees are used: nothing is served from this process.
-	return roots.NewNFS(nil, rootfs.Native), b.hostNFS, nil
+	return roots.NewNFS(nil, rootfs.Native), o.hostNFS, nil
 }

@@ -40,7 +40,11 @@ func (d *daemon) openPhoneHome(b *bootPart, tokensDir string) error {
 		return err
 	}
 	b.service.Tokens = tokens
-	b.service.PhoneHome = "http://" + netip.AddrPortFrom(b.service.Address, at.Port()).String()
+	address, err := netip.ParseAddr(d.cfg.Boot.Address)
+	if err != nil {
+		return bad("boot.address", "%q is not an address", d.cfg.Boot.Address)
+	}
+	b.service.PhoneHome = "http://" + netip.AddrPortFrom(address, at.Port()).String()
 	b.home = phoneHome{listener: l, server: phonehome.Server(phonehome.Handler(tokens, d.phonedHome, d.log.With("part", "phone-home")))}
 	return nil
 }

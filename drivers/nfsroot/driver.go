@@ -5,6 +5,7 @@ package nfsroot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -27,9 +28,15 @@ type Driver struct {
 	// BootTimeout is how long a machine may take from power-on to its mounted
 	// root, 0 = 5 min.
 	BootTimeout time.Duration
+	// AwayTimeout is how long a deploy waits for a boot service or an
+	// operating-system server that does not answer, 0 = DefaultAwayTimeout.
+	AwayTimeout time.Duration
 	// ImageTimeout is how long an image may take to be prepared, 0 = 15 min.
 	ImageTimeout time.Duration
 }
+
+// DefaultAwayTimeout is time enough to restart a machine, or to find another.
+const DefaultAwayTimeout = 15 * time.Minute
 
 // The deploy steps, in the order they run.
 const (
@@ -60,7 +67,11 @@ func (d *Driver) Validate(ctx context.Context, t *drivers.Task) error {
 	if err != nil {
 		return err
 	}
-	return d.Boot.CheckImage(ctx, img)
+	err = d.Boot.CheckImage(ctx, img)
+	if isLost(err) {
+		return nil // the deploy waits for it, and checks the image then
+	}
+	return err
 }
 
 // Steps lists the steps of a deploy, and the removal of left-overs in cleaning.
@@ -84,6 +95,12 @@ func (d *Driver) Steps(_ context.Context, _ *drivers.Task, kind baremetal.StepKi
 
 // RunStep does one step; each comes to the same end however often it is run.
 func (d *Driver) RunStep(ctx context.Context, t *drivers.Task, _ baremetal.StepKind, step baremetal.Step) (drivers.Result, error) {
+	r, err := d.runStep(ctx, t, step)
+	// A machine that boots reports by itself: its node stays in its wait state.
+	return d.orWait(ctx, r, err, step.Name == stepBoot)
+}
+
+func (d *Driver) runStep(ctx context.Context, t *drivers.Task, step baremetal.Step) (drivers.Result, error) {
 	switch step.Name {
 	case stepFetch:
 		return d.fetch(ctx, t)
@@ -102,7 +119,29 @@ func (d *Driver) RunStep(ctx context.Context, t *drivers.Task, _ baremetal.StepK
 // TearDown ends the export and deletes the root; the conductor has switched
 // the machine off.
 func (d *Driver) TearDown(ctx context.Context, t *drivers.Task) (drivers.Result, error) {
-	return drivers.Done(), d.Boot.Remove(ctx, t.Node.UUID)
+	return d.orWait(ctx, drivers.Done(), d.Boot.Remove(ctx, t.Node.UUID), false)
+}
+
+func isLost(err error) bool {
+	var lost *pxe.LostError
+	return errors.As(err, &lost)
+}
+
+// orWait turns the loss of a part in another process into a wait for its return.
+func (d *Driver) orWait(ctx context.Context, r drivers.Result, err error, callback bool) (drivers.Result, error) {
+	var lost *pxe.LostError
+	if !errors.As(err, &lost) || ctx.Err() != nil {
+		return r, err
+	}
+	within := d.AwayTimeout
+	if within == 0 {
+		within = DefaultAwayTimeout
+	}
+	return drivers.WaitFor(drivers.Wait{
+		Reason: fmt.Sprintf("the %s does not answer", lost.Part),
+		Hint:   lost.Error() + ". The node goes on by itself when it is back.",
+		Within: within, Poll: 2 * time.Second, Callback: callback,
+	}), nil
 }
 
 func (d *Driver) fetch(ctx context.Context, t *drivers.Task) (drivers.Result, error) {

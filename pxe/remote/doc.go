@@ -1,7 +1,8 @@
-// Package remote carries the boot service to another process: Handler serves a
-// place's service over HTTP, Client is its twin for a conductor elsewhere. Both
-// ends share a secret; the link itself belongs on a network of its own or
-// behind TLS.
+// Package remote carries the boot service and the operating-system server to
+// other processes: Handler serves a place's boot service over HTTP, Client is
+// its twin for a conductor elsewhere; OSHandler and OSClient are the same for
+// pxe.OSServer. Both ends share a secret; the link itself belongs on a network
+// of its own or behind TLS.
 package remote
 
 import (
@@ -30,9 +31,15 @@ type node struct {
 type failure struct {
 	Kind    string `json:"kind"`
 	Message string `json:"message"`
+	// Lost is the part of a pxe.LostError.
+	Lost string `json:"lost,omitempty"`
 }
 
 // nothing is the result of calls that only succeed.
 type nothing struct{}
 
-const prefix = "/boot/v1/"
+// Where the calls are.
+const (
+	prefix   = "/boot/v1/"
+	osPrefix = "/os/v1/"
+)

@@ -21,21 +21,21 @@ func Handler(s Service, secret string) (http.Handler, error) {
 		return nil, errors.New("offering the boot service: the secret is empty")
 	}
 	mux := http.NewServeMux()
-	handle(mux, "check-image", func(ctx context.Context, in pxe.ImageSource) (nothing, error) {
+	handle(mux, prefix+"check-image", func(ctx context.Context, in pxe.ImageSource) (nothing, error) {
 		return nothing{}, s.CheckImage(ctx, in)
 	})
-	handle(mux, "fetch-image", s.FetchImage)
-	handle(mux, "create-root", func(ctx context.Context, in pxe.RootRequest) (nothing, error) {
+	handle(mux, prefix+"fetch-image", s.FetchImage)
+	handle(mux, prefix+"create-root", func(ctx context.Context, in pxe.RootRequest) (nothing, error) {
 		return nothing{}, s.CreateRoot(ctx, in)
 	})
-	handle(mux, "publish", func(ctx context.Context, in pxe.PublishRequest) (nothing, error) {
+	handle(mux, prefix+"publish", func(ctx context.Context, in pxe.PublishRequest) (nothing, error) {
 		return nothing{}, s.Publish(ctx, in)
 	})
-	handle(mux, "remove", func(ctx context.Context, in node) (nothing, error) { return nothing{}, s.Remove(ctx, in.NodeID) })
-	handle(mux, "expect-boot", func(ctx context.Context, in node) (nothing, error) {
+	handle(mux, prefix+"remove", func(ctx context.Context, in node) (nothing, error) { return nothing{}, s.Remove(ctx, in.NodeID) })
+	handle(mux, prefix+"expect-boot", func(ctx context.Context, in node) (nothing, error) {
 		return nothing{}, s.ExpectBoot(ctx, in.NodeID)
 	})
-	handle(mux, "boot-status", func(ctx context.Context, in node) (pxe.BootStatus, error) {
+	handle(mux, prefix+"boot-status", func(ctx context.Context, in node) (pxe.BootStatus, error) {
 		return s.BootStatus(ctx, in.NodeID)
 	})
 	return Guard(mux, secret), nil
@@ -47,7 +47,7 @@ func Guard(h http.Handler, secret string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got := sha256.Sum256([]byte(r.Header.Get("Authorization")))
 		if subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
-			reply(w, http.StatusUnauthorized, failure{baremetal.Unauthorized.String(), "the boot service's secret is wrong; check boot.token_file on both sides"})
+			reply(w, http.StatusUnauthorized, failure{Kind: baremetal.Unauthorized.String(), Message: "the secret is wrong; check that token_file holds the same on both sides"})
 			return
 		}
 		h.ServeHTTP(w, r)
@@ -55,22 +55,32 @@ func Guard(h http.Handler, secret string) http.Handler {
 }
 
 // handle adds one call: its argument and its result are JSON.
-func handle[In, Out any](mux *http.ServeMux, name string, call func(context.Context, In) (Out, error)) {
-	mux.HandleFunc("POST "+prefix+name, func(w http.ResponseWriter, r *http.Request) {
+func handle[In, Out any](mux *http.ServeMux, path string, call func(context.Context, In) (Out, error)) {
+	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 		var in In
 		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 		dec.DisallowUnknownFields()
 		if err := dec.Decode(&in); err != nil {
-			reply(w, http.StatusBadRequest, failure{baremetal.Invalid.String(), "reading the call: " + err.Error()})
+			reply(w, http.StatusBadRequest, failure{Kind: baremetal.Invalid.String(), Message: "reading the call: " + err.Error()})
 			return
 		}
 		out, err := call(r.Context(), in)
 		if err != nil {
-			reply(w, http.StatusUnprocessableEntity, failure{baremetal.KindOf(err).String(), err.Error()})
+			fail(w, err)
 			return
 		}
 		reply(w, http.StatusOK, out)
 	})
+}
+
+// fail answers with an error.
+func fail(w http.ResponseWriter, err error) {
+	f := failure{Kind: baremetal.KindOf(err).String(), Message: err.Error()}
+	var lost *pxe.LostError
+	if errors.As(err, &lost) {
+		f.Lost = lost.Part
+	}
+	reply(w, http.StatusUnprocessableEntity, f)
 }
 
 func reply(w http.ResponseWriter, status int, v any) {
