@@ -76,6 +76,7 @@ type process struct {
 	cmd  *exec.Cmd
 	log  string // what it printed
 	addr ready
+	done chan error // how it ended
 }
 
 func (p *process) printed() string {
@@ -104,6 +105,7 @@ func startServe(t *testing.T, dir, name, config string, env ...string) *process 
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	_ = os.Remove(readyFile) // of an earlier life
 	p := &process{log: filepath.Join(dir, name+".log")}
 	out, err := os.Create(p.log)
 	if err != nil {
@@ -117,6 +119,7 @@ func startServe(t *testing.T, dir, name, config string, env ...string) *process 
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
+	p.done = done
 	go func() { done <- p.cmd.Wait() }()
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Signal(syscall.SIGCONT)

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"caddyshack/baremetal"
+	"caddyshack/pxe/images/demo"
+)
+
+// stallingImage is a web server with one archive, the first download of which
+// stops in the middle.
+type stallingImage struct {
+	url, sum string
+	half     chan struct{} // closed when the first download stands still
+}
+
+func newStallingImage(t *testing.T, archive []byte) *stallingImage {
+	t.Helper()
+	sum := sha256.Sum256(archive)
+	s := &stallingImage{sum: hex.EncodeToString(sum[:]), half: make(chan struct{})}
+	end := make(chan struct{})
+	var first sync.Once
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		stall := false
+		if r.Method == http.MethodGet {
+			first.Do(func() { stall = true })
+		}
+		if !stall {
+			http.ServeContent(w, r, "root.tar", time.Time{}, bytes.NewReader(archive))
+			return
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(len(archive)))
+		_, _ = w.Write(archive[:len(archive)/2])
+		w.(http.Flusher).Flush()
+		close(s.half)
+		select {
+		case <-r.Context().Done():
+		case <-end:
+		}
+	}))
+	t.Cleanup(srv.Close)
+	t.Cleanup(func() { close(end) })
+	s.url = srv.URL + "/root.tar"
+	return s
+}
+
+// padded is the archive of an image, uncompressed, with enough in it that half
+// of it takes a while.
+func padded(t *testing.T, dir string) []byte {
+	t.Helper()
+	image := demo.New(demo.Config{Dir: dir, Go: "/nonexistent"})
+	if err := image.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tiny, err := image.Image(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.Open(tiny.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	r := tar.NewReader(in)
+	for {
+		h, err := r.Next()
+		if err == io.EOF { //nolint:errorlint // as documented
+			break
+		}
+		if err == nil {
+			err = w.WriteHeader(h)
+		}
+		if err == nil {
+			_, err = io.Copy(w, r)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	filler := make([]byte, 4<<20)
+	if err := w.WriteHeader(&tar.Header{Name: "srv/filler", Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(filler))}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(filler); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// kill ends the process as kill -9 does.
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	p.done <- <-p.done // the clean-up waits for it, too
+}
+
+// get reads a path of the process's API.
+func (p *process) get(t *testing.T, path string) string {
+	t.Helper()
+	code, b, err := p.api().request(http.MethodGet, path, "")
+	if err != nil || code != http.StatusOK {
+		t.Fatalf("%s: %d %s %v", path, code, b, err)
+	}
+	return string(b)
+}
+
+// await asks until the answer holds the text, for at most 30 s.
+func (p *process) await(t *testing.T, path, text string) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		got := p.get(t, path)
+		if strings.Contains(got, text) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not show %q within 30 s but\n%s", path, text, got)
+		}
+		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // polling another process
+	}
+}
+
+// The operating-system server is a process of its own. It is killed while it
+// fetches the image of a deploy: the deploy waits, says for what, and goes on
+// when it is back. While it is away again, the boot files are still served, and
+// an undeploy waits for it.
+func TestOSServerIsLostAndReturns(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	image := newStallingImage(t, padded(t, filepath.Join(dir, "image")))
+	token := filepath.Join(dir, "token")
+	if err := os.WriteFile(token, []byte(strings.Repeat("x", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	offer, nfs := freeAddress(t), freeAddress(t)
+	osConfig := fmt.Sprintf(`
+state_dir = %q
+roles = ["os-server"]
+[boot]
+address = "127.0.0.1"
+nfs_listen = %q
+tree = "unprivileged"
+[os_server]
+listen = %q
+token_file = %q
+[images]
+allow_hosts = ["127.0.0.1"]
+`, filepath.Join(dir, "os"), nfs, offer, token)
+	shack := startServe(t, dir, "shack", fmt.Sprintf(`
+state_dir = %q
+roles = ["api", "conductor", "broker", "boot"]
+[api]
+listen = "127.0.0.1:0"
+[broker]
+listen = "127.0.0.1:0"
+password = "secret"
+units = [{id = "bpu-1", password = "unit"}]
+[boot]
+address = "127.0.0.1"
+tftp_listen = "127.0.0.1:0"
+phone_home_listen = "127.0.0.1:0"
+[os_server]
+url = %q
+token_file = %q
+[images]
+default_image = %q
+default_image_checksum = %q
+`, filepath.Join(dir, "shack"), "http://"+offer, token, image.url, image.sum))
+	tftp, err := netip.ParseAddrPort(shack.addr.TFTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	racked, err := startSimulated(t.Context(), simulatedConfig{Caddies: 1, Dir: filepath.Join(dir, "sim"), Broker: shack.addr.MQTT,
+		Password: func(string) string { return "unit" }, TFTP: tftp, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = racked.close() })
+	uuid := createCaddy(t, shack, racked.caddies[0])
+	state := func(want baremetal.ProvisionState) {
+		t.Helper()
+		shack.await(t, "/v1/nodes/"+uuid, fmt.Sprintf(`"provision_state":%q`, want))
+	}
+
+	// It is not there yet: that is known, and the first deploy waits for it.
+	shack.await(t, "/healthcheck", "operating-system server at http://"+offer+" does not answer")
+	shack.await(t, "/metrics", "caddyshack_os_server_up 0")
+	send(t, shack, "manage", uuid)
+	state(baremetal.Manageable)
+	send(t, shack, "provide", uuid)
+	shack.await(t, "/v1/nodes/"+uuid, `"for":"the operating-system server does not answer"`)
+	server := startServe(t, dir, "os", osConfig)
+	state(baremetal.Available)
+	shack.await(t, "/healthcheck", `"detail":[]`)
+
+	// Killed while the image of a deploy is on its way.
+	send(t, shack, "active", uuid)
+	select {
+	case <-image.half:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the image was not asked for within 30 s")
+	}
+	server.kill(t)
+	shack.await(t, "/v1/nodes/"+uuid, `"for":"the operating-system server does not answer"`)
+	shack.await(t, "/v1/nodes/"+uuid, "check that it runs and can be reached. The node goes on by itself when it is back.")
+	shack.await(t, "/healthcheck", "lost since")
+	shack.await(t, "/metrics", "caddyshack_os_server_up 0")
+	server = startServe(t, dir, "os", osConfig)
+	state(baremetal.Active)
+	if text := shack.get(t, "/metrics"); !strings.Contains(text, "caddyshack_os_server_up 1") || !strings.Contains(text, "caddyshack_os_server_losses_total 2") {
+		t.Errorf("after its second return the metrics tell %q", grepLines(text, "caddyshack_os_server"))
+	}
+	if got := osGet(t, offer, "/os/v1/health"); !strings.Contains(got, `"exports":1`) || !strings.Contains(got, `"nfs":"`+nfs+`"`) {
+		t.Errorf("its health: %s", got)
+	}
+	if got := osGet(t, offer, "/os/v1/roots"); !strings.Contains(got, uuid) {
+		t.Errorf("its roots: %s", got)
+	}
+	if got := osGet(t, offer, "/metrics"); !strings.Contains(got, "caddyshack_nfs_calls_total{node=\""+uuid) {
+		t.Error("its metrics do not tell of the node")
+	}
+
+	// Killed once more: the boot files stay, and an undeploy waits.
+	server.kill(t)
+	if kept, err := os.ReadFile(filepath.Join(dir, "shack", "bootfiles", uuid, "tree.json")); err != nil || !bytes.Contains(kept, []byte("kernel8.img")) {
+		t.Errorf("the kept boot files: %s, %v", kept, err)
+	}
+	send(t, shack, "deleted", uuid)
+	shack.await(t, "/v1/nodes/"+uuid, `"for":"the operating-system server does not answer"`)
+	startServe(t, dir, "os", osConfig)
+	state(baremetal.Available)
+	if got := osGet(t, offer, "/os/v1/roots"); strings.TrimSpace(got) != "[]" {
+		t.Errorf("roots after the undeploy: %s", got)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, "shack", "bootfiles")); err != nil || len(left) != 0 {
+		t.Errorf("boot files after the undeploy: %v, %v", left, err)
+	}
+}
+
+func grepLines(text, word string) string {
+	var out []string
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, word) {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "")
+}
+
+// osGet reads from the operating-system server as another program would, and
+// makes sure that the secret is asked for.
+func osGet(t *testing.T, addr, path string) string {
+	t.Helper()
+	for _, secret := range []string{"", "Bearer wrong", "Bearer " + strings.Repeat("x", 32)} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", secret)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode == http.StatusOK && strings.HasPrefix(secret, "Bearer xx") {
+			return string(b)
+		}
+		if resp.StatusCode != http.StatusUnauthorized {
+			t.Fatalf("%s with %q: %s %s", path, secret, resp.Status, b)
+		}
+	}
+	return ""
+}
