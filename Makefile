@@ -40,6 +40,7 @@ test: go-version packages ## All tests, as CI runs them
 	$(SUITE) clients $(MAKE) test-clients
 	$(SUITE) e2e $(MAKE) test-e2e
 	$(SUITE) netboot $(MAKE) test-netboot
+	$(SUITE) networks $(MAKE) test-networks
 	$(SUITE) firmware $(MAKE) firmware
 	@scripts/suite report
 
@@ -64,6 +65,10 @@ test-netboot: build ## The demo image in QEMU, with its root over our NFS
 test-nfs: go-version ## A kernel's NFS mount in a guest, other servers, stressors (5 min; see docs/nfs.md for its packages)
 	@KERNELMOUNT_SHORT=1 $(GO) test -tags guest -count=1 -timeout 15m -run 'TestKernelMount/.*/killed=false|TestKernelServer|TestStress' ./pxe/nfsd/kernelmount
 	@$(GO) test -tags ganesha -count=1 -timeout 10m ./pxe/hostnfs
+
+.PHONY: test-networks
+test-networks: go-version ## VLAN switches with real frames, in network namespaces and a guest (as root)
+	@$(GO) test -tags switches -count=1 -timeout 10m ./drivers/switches/...
 
 .PHONY: test-suites
 test-suites: build ## The clients' own test suites against the program (long)

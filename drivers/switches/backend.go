@@ -50,6 +50,8 @@ type Description struct {
 
 	Capabilities Capabilities `json:"capabilities"`
 	Limits       Limits       `json:"limits"`
+	// Notes are what people should know of this switch.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Port looks a port up by its name.
@@ -68,6 +70,9 @@ type Port struct {
 	// Speed in Mbit/s; 0 = not known.
 	Speed int  `json:"speed_mbps,omitempty"`
 	Link  bool `json:"link"`
+	// Host ports belong to the machine that is the switch; they are never
+	// touched, like uplinks.
+	Host bool `json:"host,omitempty"`
 }
 
 // Capabilities says what a switch can, and what it does that one must know of.

@@ -103,6 +103,9 @@ func (p PortState) same(want PortState) bool {
 	if want.MTU == 0 {
 		p.MTU = 0
 	}
+	if p.Carries().Empty() && want.Carries().Empty() {
+		p.Isolated = want.Isolated // from what?
+	}
 	return p == want
 }
 

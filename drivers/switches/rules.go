@@ -31,9 +31,13 @@ func (s *Switch) resolve(d Description, w Wanted) (map[string]PortState, error) 
 	want := map[string]PortState{}
 	for _, port := range slices.Sorted(maps.Keys(w.Ports)) {
 		c := w.Ports[port]
-		if _, known := d.Port(port); !known {
+		p, known := d.Port(port)
+		switch {
+		case !known:
 			return nil, baremetal.Errorf(baremetal.Invalid, "switch %s has no port %q: correct port_id of local_link_connection; its ports are %s",
 				s.Name, port, s.portNames(d))
+		case p.Host:
+			return nil, baremetal.Errorf(baremetal.Invalid, "switch %s, port %s: this is a port of the machine that is the switch, which is never touched: correct port_id of local_link_connection", s.Name, port)
 		}
 		if c.Mode == ModeIdle {
 			want[port] = s.idle(d)
@@ -46,7 +50,7 @@ func (s *Switch) resolve(d Description, w Wanted) (map[string]PortState, error) 
 	}
 	if w.RestIdle {
 		for _, p := range d.Ports {
-			if _, named := w.Ports[p.Name]; !named && !s.Protected(p.Name) {
+			if _, named := w.Ports[p.Name]; !named && !s.protected(p) {
 				want[p.Name] = s.idle(d)
 			}
 		}
@@ -62,7 +66,7 @@ func (s *Switch) idle(d Description) PortState {
 func (s *Switch) portNames(d Description) string {
 	var names []string
 	for _, p := range d.Ports {
-		if !s.Protected(p.Name) {
+		if !s.protected(p) {
 			names = append(names, p.Name)
 		}
 	}
@@ -132,22 +136,28 @@ func (s *Switch) checkLimits(d Description, after, want map[string]PortState) er
 	return nil
 }
 
-// warnings are about VLANs that lead nowhere.
+// protected ports are never touched.
+func (s *Switch) protected(p Port) bool { return p.Host || s.Protected(p.Name) }
+
+// warnings are about VLANs that lead nowhere, and ports that lead everywhere.
 func (s *Switch) warnings(d Description, after, want map[string]PortState) []string {
-	var warnings []string
-	if len(s.Uplinks) > 0 {
-		var up, down VLANSet
-		for _, u := range s.Uplinks {
-			up = up.Or(after[u].Carries())
+	warnings := slices.Clone(d.Notes)
+	var up, down VLANSet
+	for _, p := range d.Ports {
+		state := after[p.Name]
+		if s.protected(p) && !slices.Contains(s.Management, p.Name) {
+			up = up.Or(state.Carries())
 		}
-		for _, w := range want {
-			down = down.Or(w.Carries())
+		if _, wished := want[p.Name]; !wished && !state.Stray.Empty() {
+			warnings = append(warnings, fmt.Sprintf("port %s of switch %s carries VLAN %s astray: give it the VLANs that it needs and no others", p.Name, s.Name, state.Stray))
 		}
-		down.Remove(s.IdleVLAN)
-		if lost := down.Minus(up); !lost.Empty() {
-			warnings = append(warnings, fmt.Sprintf("no uplink of switch %s carries VLAN %s: machines in it do not reach the controller until you add it to the uplink",
-				s.Name, lost))
-		}
+	}
+	for _, w := range want {
+		down = down.Or(w.Carries())
+	}
+	down.Remove(s.IdleVLAN)
+	if lost := down.Minus(up); !lost.Empty() {
+		warnings = append(warnings, fmt.Sprintf("no uplink of switch %s carries VLAN %s: machines in it do not reach the controller until you add it to the uplink", s.Name, lost))
 	}
 	for _, p := range append(slices.Clone(s.Uplinks), s.Management...) {
 		if _, known := d.Port(p); !known {
