@@ -334,7 +334,7 @@ func TestSwitchFollowsDatabase(t *testing.T) {
 					p.life.left.Store(after)
 				}
 			},
-			"":     func(*rapid.T) {},
+			"": func(*rapid.T) {},
 			"settle": func(*rapid.T) {
 				p.settle(t)
 			},

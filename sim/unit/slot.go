@@ -76,6 +76,7 @@ type slot struct {
 	cause      bus.Why       // of a cut, shown when it is done
 	pgood      bool
 	alive      bool
+	seenAlive  bool          // since its power came
 	dead       int           // samples in a row
 	sampleAt   time.Duration // next sample of alive
 	reportAt   time.Duration // next telemetry
@@ -150,6 +151,7 @@ func (s *slot) boot(now time.Duration, held bool) {
 	case s.pwr && s.pgood:
 		s.phase, s.goodSince = phaseOn, now
 		s.alive = s.readAlive()
+		s.seenAlive = s.alive
 		s.sampleAt, s.reportAt = now+aliveSample, now+slotReport
 	case s.pwr:
 		s.phase, s.deadline = phaseStarting, now+onDeadline
@@ -167,7 +169,7 @@ func (s *slot) readAlive() bool {
 
 func (s *slot) switchOn(now time.Duration, why bus.Why) {
 	s.want, s.why = true, why
-	s.cycle, s.backfedAt = false, 0
+	s.cycle, s.backfedAt, s.seenAlive = false, 0, false
 	s.phase, s.deadline = phaseStarting, now+onDeadline
 	s.setPower(now, true)
 }
@@ -225,8 +227,11 @@ func (s *slot) step(now time.Duration) (events []bus.EventName) {
 		}
 	case phaseShutting:
 		switch {
-		case s.dead >= deadSamples || !s.pgood:
-			events = append(events, bus.EventHalted)
+		case s.seenAlive && s.dead >= deadSamples || !s.pgood:
+			// One that never showed life may still be starting: it gets the whole wait.
+			if halted {
+				events = append(events, bus.EventHalted)
+			}
 			s.cut(now, bus.WhyHalted)
 		case due:
 			s.cut(now, bus.WhyForced)
@@ -276,7 +281,7 @@ func (s *slot) sampleAlive(now time.Duration) (halted bool) {
 	}
 	s.sampleAt = now + aliveSample
 	if s.readAlive() {
-		s.alive, s.dead = true, 0
+		s.alive, s.seenAlive, s.dead = true, true, 0
 		return false
 	}
 	if s.dead++; s.dead >= deadSamples && s.alive {
@@ -311,7 +316,7 @@ func (s *slot) next(now time.Duration) time.Duration {
 // state is what is published, without Seq and Boot.
 func (s *slot) state() bus.State {
 	st := bus.State{
-		Power: s.phase.power(), Want: bus.PowerOff, Type: s.typ, AlwaysOn: s.alwaysOn, Alive: s.alive, PGood: s.pgood,
+		Power: s.phase.power(), Want: bus.PowerOff, Type: s.typ, AlwaysOn: s.alwaysOn && s.typ != bus.TypeEmpty, Alive: s.alive, PGood: s.pgood,
 		Why: s.why, Last: s.last, Epoch: s.epoch, LED: s.led,
 	}
 	if s.want {
@@ -335,6 +340,9 @@ func (s *slot) insert(now time.Duration, typ int) (events []bus.EventName) {
 	case typ != bus.TypeEmpty && was == bus.TypeEmpty:
 		s.phase, s.why = phaseOff, bus.WhyInserted
 		events = append(events, bus.EventInserted)
+		if s.alwaysOn { // what carries the network must not wait for a command that comes over it
+			s.switchOn(now, bus.WhyInserted)
+		}
 	}
 	return events
 }
