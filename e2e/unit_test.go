@@ -34,8 +34,8 @@ import (
 func TestUnitCommands(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	certFile, keyFile := brokerCertificate(t, dir, "broker")
-	otherCert, _ := brokerCertificate(t, dir, "other")
+	certFile, keyFile := serverCertificate(t, dir, "broker")
+	otherCert, _ := serverCertificate(t, dir, "other")
 	tlsAddr := freeAddr(t)
 	config, _ := settings{dir: dir, broker: fmt.Sprintf(`listen = "127.0.0.1:0"
 tls_listen = %q
@@ -164,14 +164,15 @@ func updateKey(t *testing.T, dir string) (*rsa.PrivateKey, string) {
 	return key, writePEM(t, filepath.Join(dir, "update.key"), "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key))
 }
 
-// brokerCertificate makes a certificate whose key units can pin.
-func brokerCertificate(t *testing.T, dir, name string) (certFile, keyFile string) {
+// serverCertificate makes a certificate for 127.0.0.1, whose key units can pin.
+func serverCertificate(t *testing.T, dir, name string) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)

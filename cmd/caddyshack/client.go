@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -22,6 +25,7 @@ type api struct {
 	Endpoint string `env:"OS_ENDPOINT" default:"http://127.0.0.1:6385" help:"Where the API is (${env}, default ${default})."`
 	Username string `env:"OS_USERNAME" help:"User for http_basic (${env})."`
 	Password string `env:"OS_PASSWORD" help:"Password for http_basic (${env})."`
+	CACert   string `name:"os-cacert" env:"OS_CACERT" help:"File of certificates (PEM) to believe besides the system's (${env})."`
 }
 
 // clientMicroversion is what our own commands are written for.
@@ -44,8 +48,34 @@ func (a api) client() (*gophercloud.ServiceClient, error) {
 		return nil, err
 	}
 	c.Microversion = clientMicroversion
-	c.HTTPClient.Timeout = time.Minute
+	own, err := a.httpClient()
+	if err != nil {
+		return nil, err
+	}
+	c.HTTPClient.Timeout, c.HTTPClient.Transport = time.Minute, own.Transport
 	return c, nil
+}
+
+// httpClient is for what is not the Ironic API; it believes the same certificates.
+func (a api) httpClient() (*http.Client, error) {
+	if a.CACert == "" {
+		return &http.Client{}, nil
+	}
+	file := a.CACert
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, &configError{fmt.Sprintf("reading the certificates to believe: %v; check OS_CACERT or --os-cacert", err)}
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, &configError{fmt.Sprintf("%s holds no PEM certificate; check OS_CACERT or --os-cacert", file)}
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	return &http.Client{Transport: t}, nil
 }
 
 // explain turns a client's error into what the service said.

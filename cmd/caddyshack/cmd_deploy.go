@@ -161,7 +161,11 @@ func (cmd consoleCmd) Run(ctx context.Context) error {
 	if state.Info == nil {
 		return fmt.Errorf("node %s has no console to attach to", cmd.Node)
 	}
-	return console.Attach(ctx, state.Info.URL, os.Stdin, os.Stdout, console.AttachOptions{Name: cmd.Node})
+	client, err := cmd.httpClient()
+	if err != nil {
+		return err
+	}
+	return console.Attach(ctx, state.Info.URL, os.Stdin, os.Stdout, console.AttachOptions{Name: cmd.Node, HTTPClient: client})
 }
 
 func getInto(ctx context.Context, c *gophercloud.ServiceClient, u string, into any) error {

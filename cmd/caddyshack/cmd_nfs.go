@@ -97,7 +97,11 @@ func (cmd nfsTopCmd) sample(ctx context.Context) (*nfsSample, error) {
 		}
 		req.Header.Set("Authorization", "Bearer "+secret)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	client, err := cmd.httpClient()
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, explain(cmd.Endpoint, err)
 	}

@@ -52,6 +52,7 @@ type daemon struct {
 	conductor  *conductor.Conductor
 	listener   net.Listener
 	auth       ironicapi.Authenticator // nil = noauth
+	cert       *certificate            // nil = no TLS
 	server     *http.Server
 	closers    []func() error
 }
@@ -70,7 +71,8 @@ type ready struct {
 func (d *daemon) open(ctx context.Context) error {
 	d.metrics, d.working = newMetrics(), make(chan struct{})
 	for _, part := range []func(context.Context) error{
-		d.openState, d.openAPIListener, d.openBroker, d.openOS, d.openBoot, d.openBootOffer, d.openConsoles, d.openFleet, d.openConductor, d.openAPI,
+		d.openState, d.openCertificate, d.openAPIListener, d.openBroker, d.openOS, d.openBoot, d.openBootOffer, d.openConsoles, d.openFleet, d.openConductor,
+		d.openAPI,
 	} {
 		if err := part(ctx); err != nil {
 			return errors.Join(err, d.close())
@@ -182,7 +184,7 @@ func (d *daemon) ready() ready {
 
 func (d *daemon) apiURL() string {
 	scheme := "http"
-	if d.cfg.API.TLSCert != "" {
+	if d.cert != nil {
 		scheme = "https"
 	}
 	return scheme + "://" + d.listener.Addr().String()
@@ -232,8 +234,9 @@ func (d *daemon) serveAPI(ctx context.Context) error {
 		stopped <- err
 	}()
 	var err error
-	if d.cfg.API.TLSCert != "" {
-		err = d.server.ServeTLS(d.listener, d.cfg.API.TLSCert, d.cfg.API.TLSKey)
+	if d.cert != nil {
+		d.server.TLSConfig = d.cert.config()
+		err = d.server.ServeTLS(d.listener, "", "")
 	} else {
 		err = d.server.Serve(d.listener)
 	}
@@ -261,6 +264,12 @@ func writeJSONFile(path string, r any) error {
 		return fmt.Errorf("writing the ready file: %w", err)
 	}
 	return nil
+}
+
+// openCertificate reads the TLS certificate of the API and the consoles.
+func (d *daemon) openCertificate(context.Context) (err error) {
+	d.cert, err = openCertificate(d.cfg.API)
+	return err
 }
 
 // openAPIListener binds the API's socket.

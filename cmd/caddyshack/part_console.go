@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"path/filepath"
 
@@ -20,12 +19,8 @@ func (d *daemon) openConsoles(ctx context.Context) error {
 		Addr: c.Listen, PublicURL: c.PublicURL, BindHost: c.BindHost, PortMin: c.PortMin, PortMax: c.PortMax,
 		Insecure: c.Insecure, StateDir: filepath.Join(d.cfg.StateDir, "consoles"), Pages: web.Dist(), PagesVersion: web.Version(), Logger: d.log.With("part", "console"),
 	}
-	if d.cfg.API.TLSCert != "" {
-		cert, err := tls.LoadX509KeyPair(d.cfg.API.TLSCert, d.cfg.API.TLSKey)
-		if err != nil {
-			return fmt.Errorf("reading the TLS certificate: %w; check api.tls_cert and api.tls_key", err)
-		}
-		s.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	if d.cert != nil {
+		s.TLS = d.cert.config()
 	}
 	if err := s.Listen(ctx); err != nil {
 		return fmt.Errorf("%w; choose another address with console.listen", err)
