@@ -99,6 +99,7 @@ func (c *Conductor) prepare(ctx context.Context, n *baremetal.Node, event bareme
 			if drive, err = readConfigDrive(r.ConfigDrive, r.Minor, n); err != nil {
 				return nil, "", err
 			}
+			n.InstanceInfo = n.InstanceInfo.With(configDriveKey, drive) // for the drivers to check
 		}
 		if err := c.takesConfigDrive(n, drive != nil); err != nil {
 			return nil, "", err

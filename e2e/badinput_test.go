@@ -64,7 +64,7 @@ func TestBadDeploys(t *testing.T) {
 		if err := os.WriteFile(drive, []byte("aGVsbG8="), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s.refused([]string{"config drives are not supported yet"}, "node", "deploy", "caddy-1", "--config-drive", drive)
+		s.refused([]string{"not an ISO 9660 image"}, "node", "deploy", "caddy-1", "--config-drive", drive)
 		for _, n := range []string{"caddy-12", "caddy-13"} {
 			s.api.power(n, "power on")
 			s.awaitPower("power on", n)

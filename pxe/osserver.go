@@ -3,11 +3,13 @@ package pxe
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,8 +24,9 @@ import (
 // this process, remote.OSClient the twin of another's. Every call may be
 // repeated. One that does not answer gives a LostError.
 type OSServer interface {
-	// CheckImage, FetchImage and CreateRoot are as in Service.
+	// CheckImage, CheckConfigDrive, FetchImage and CreateRoot are as in Service.
 	CheckImage(ctx context.Context, img ImageSource) error
+	CheckConfigDrive(ctx context.Context, drive json.RawMessage) error
 	FetchImage(ctx context.Context, img ImageSource) (Fetched, error)
 	CreateRoot(ctx context.Context, r RootRequest) error
 	// Export opens the root's export to the node's address and makes its boot files.
@@ -67,6 +70,9 @@ type LocalOSServer struct {
 	Dir string
 
 	feed feed
+	// drives keeps the reading of config drives to one at a time: each may take
+	// some ten MiB while it is unpacked.
+	drives sync.Mutex
 }
 
 var _ OSServer = (*LocalOSServer)(nil)
@@ -99,7 +105,12 @@ func (s *LocalOSServer) CreateRoot(ctx context.Context, r RootRequest) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.Roots.Create(ctx, roots.Spec{NodeID: r.NodeID, Generation: r.Generation, Hostname: r.Hostname, Image: img, PhoneHome: r.PhoneHome}, nil)
+	drive, err := s.configDrive(ctx, r.ConfigDrive)
+	if err != nil {
+		return err
+	}
+	_, err = s.Roots.Create(ctx, roots.Spec{NodeID: r.NodeID, Generation: r.Generation, Hostname: cmp.Or(drive.Hostname(), r.Hostname), Image: img,
+		MAC: r.MAC, Drive: drive, PhoneHome: r.PhoneHome}, nil)
 	return err
 }
 

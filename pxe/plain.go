@@ -1,6 +1,7 @@
 package pxe
 
 import (
+	"encoding/json"
 	"net/netip"
 	"slices"
 	"time"
@@ -30,6 +31,11 @@ type RootRequest struct {
 	// PhoneHome is the URL that the system asks for when it is up; it is set
 	// by Service where somebody listens.
 	PhoneHome string `json:"phone_home,omitempty"`
+	// MAC is that of the interface that the machine boots from.
+	MAC string `json:"mac,omitempty"`
+	// ConfigDrive is instance_info.configdrive: the JSON text of an object or of
+	// a string, which holds base64 or a URL. Empty means none.
+	ConfigDrive json.RawMessage `json:"config_drive,omitempty"`
 }
 
 // PublishRequest says to whom the root is served and how it is booted.

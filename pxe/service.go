@@ -2,6 +2,7 @@ package pxe
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"sync"
 	"time"
@@ -38,6 +39,11 @@ type Service struct {
 // CheckImage finds what is wrong with an image's source without fetching it.
 func (s *Service) CheckImage(ctx context.Context, img ImageSource) error {
 	return s.OS.CheckImage(ctx, img)
+}
+
+// CheckConfigDrive finds what is wrong with a config drive without fetching it.
+func (s *Service) CheckConfigDrive(ctx context.Context, drive json.RawMessage) error {
+	return s.OS.CheckConfigDrive(ctx, drive)
 }
 
 // FetchImage brings the image into the cache, verified.

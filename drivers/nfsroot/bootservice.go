@@ -2,6 +2,7 @@ package nfsroot
 
 import (
 	"context"
+	"encoding/json"
 
 	"caddyshack/pxe"
 )
@@ -12,6 +13,9 @@ import (
 type BootService interface {
 	// CheckImage finds what is wrong with an image's source without fetching it.
 	CheckImage(ctx context.Context, img pxe.ImageSource) error
+	// CheckConfigDrive finds what is wrong with a config drive (the JSON text of
+	// instance_info.configdrive) without fetching it.
+	CheckConfigDrive(ctx context.Context, drive json.RawMessage) error
 	// FetchImage brings the image into the place's cache, verified. A result that
 	// is not Ready says why, and the call is made again later.
 	FetchImage(ctx context.Context, img pxe.ImageSource) (pxe.Fetched, error)

@@ -5,6 +5,7 @@ package nfsroot
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -53,6 +54,28 @@ const generationArg = "generation"
 // HoldsRoot is true: the machine lives on what TearDown removes.
 func (d *Driver) HoldsRoot() bool { return true }
 
+// TakesConfigDrive is true: it is unpacked into the root.
+func (d *Driver) TakesConfigDrive() bool { return true }
+
+// configDriveKey is where instance_info keeps a config drive.
+const configDriveKey = "configdrive"
+
+// configDrive is the JSON text of the node's config drive, nil if it has none.
+func configDrive(n *baremetal.Node) json.RawMessage {
+	if !strings.Contains(string(n.InstanceInfo), configDriveKey) {
+		return nil
+	}
+	drive := n.InstanceInfo.Get(configDriveKey)
+	if drive == nil || drive == "" {
+		return nil
+	}
+	text, err := json.Marshal(drive)
+	if err != nil {
+		return nil // it came from JSON
+	}
+	return text
+}
+
 // Validate checks the machine, its port and the image without fetching it.
 func (d *Driver) Validate(ctx context.Context, t *drivers.Task) error {
 	if d.Deployable != nil {
@@ -68,8 +91,11 @@ func (d *Driver) Validate(ctx context.Context, t *drivers.Task) error {
 		return err
 	}
 	err = d.Boot.CheckImage(ctx, img)
+	if drive := configDrive(&t.Node); err == nil && drive != nil {
+		err = d.Boot.CheckConfigDrive(ctx, drive)
+	}
 	if isLost(err) {
-		return nil // the deploy waits for it, and checks the image then
+		return nil // the deploy waits for it, and checks them then
 	}
 	return err
 }
@@ -183,8 +209,13 @@ func (d *Driver) create(ctx context.Context, t *drivers.Task, step baremetal.Ste
 	if !got.Ready {
 		return drivers.WaitFor(d.imageWait(img, got)), nil
 	}
+	req, err := d.publishRequest(t)
+	if err != nil {
+		return drivers.Result{}, err
+	}
 	gen, _ := step.Args[generationArg].(string)
-	err = d.Boot.CreateRoot(ctx, pxe.RootRequest{NodeID: t.Node.UUID, Generation: gen, Hostname: hostname(&t.Node), Image: img})
+	err = d.Boot.CreateRoot(ctx, pxe.RootRequest{NodeID: t.Node.UUID, Generation: gen, Hostname: hostname(&t.Node), Image: img,
+		MAC: req.MAC, ConfigDrive: configDrive(&t.Node)})
 	if err != nil {
 		return drivers.Result{}, fmt.Errorf("making the root: %w", err)
 	}

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"caddyshack/pxe"
@@ -27,6 +28,11 @@ func (c *Client) end() *end {
 // CheckImage is pxe.Service's.
 func (c *Client) CheckImage(ctx context.Context, img pxe.ImageSource) error {
 	return c.end().call(ctx, prefix+"check-image", img, &nothing{})
+}
+
+// CheckConfigDrive is pxe.Service's.
+func (c *Client) CheckConfigDrive(ctx context.Context, drive json.RawMessage) error {
+	return c.end().call(ctx, prefix+"check-config-drive", drive, &nothing{})
 }
 
 // FetchImage is pxe.Service's.

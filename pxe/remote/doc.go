@@ -7,6 +7,7 @@ package remote
 
 import (
 	"context"
+	"encoding/json"
 
 	"caddyshack/pxe"
 )
@@ -14,6 +15,7 @@ import (
 // Service is what is carried; *pxe.Service is one, and Client is its twin.
 type Service interface {
 	CheckImage(ctx context.Context, img pxe.ImageSource) error
+	CheckConfigDrive(ctx context.Context, drive json.RawMessage) error
 	FetchImage(ctx context.Context, img pxe.ImageSource) (pxe.Fetched, error)
 	CreateRoot(ctx context.Context, r pxe.RootRequest) error
 	Publish(ctx context.Context, p pxe.PublishRequest) error

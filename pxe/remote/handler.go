@@ -10,10 +10,11 @@ import (
 
 	"caddyshack/baremetal"
 	"caddyshack/pxe"
+	"caddyshack/pxe/configdrive"
 )
 
-// maxBody bounds a request in bytes; the largest is an image source.
-const maxBody = 64 << 10
+// maxBody bounds a request in bytes; the largest holds a config drive.
+const maxBody = configdrive.MaxTransport + 64<<10
 
 // Handler serves s to callers that know the secret, which must not be empty.
 func Handler(s Service, secret string) (http.Handler, error) {
@@ -23,6 +24,9 @@ func Handler(s Service, secret string) (http.Handler, error) {
 	mux := http.NewServeMux()
 	handle(mux, prefix+"check-image", func(ctx context.Context, in pxe.ImageSource) (nothing, error) {
 		return nothing{}, s.CheckImage(ctx, in)
+	})
+	handle(mux, prefix+"check-config-drive", func(ctx context.Context, in json.RawMessage) (nothing, error) {
+		return nothing{}, s.CheckConfigDrive(ctx, in)
 	})
 	handle(mux, prefix+"fetch-image", s.FetchImage)
 	handle(mux, prefix+"create-root", func(ctx context.Context, in pxe.RootRequest) (nothing, error) {

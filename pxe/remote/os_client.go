@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -61,6 +62,11 @@ func (c *OSClient) within(ctx context.Context, d time.Duration, call func(contex
 // CheckImage is pxe.OSServer's.
 func (c *OSClient) CheckImage(ctx context.Context, img pxe.ImageSource) error {
 	return c.soon(ctx, "check-image", img, &nothing{})
+}
+
+// CheckConfigDrive is pxe.OSServer's.
+func (c *OSClient) CheckConfigDrive(ctx context.Context, drive json.RawMessage) error {
+	return c.soon(ctx, "check-config-drive", drive, &nothing{})
 }
 
 // FetchImage is pxe.OSServer's.

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -26,6 +27,9 @@ func OSHandler(s pxe.OSServer, secret string) (http.Handler, error) {
 	mux := http.NewServeMux()
 	handle(mux, osPrefix+"check-image", func(ctx context.Context, in pxe.ImageSource) (nothing, error) {
 		return nothing{}, s.CheckImage(ctx, in)
+	})
+	handle(mux, osPrefix+"check-config-drive", func(ctx context.Context, in json.RawMessage) (nothing, error) {
+		return nothing{}, s.CheckConfigDrive(ctx, in)
 	})
 	handle(mux, osPrefix+"fetch-image", s.FetchImage)
 	handle(mux, osPrefix+"create-root", func(ctx context.Context, in pxe.RootRequest) (nothing, error) {

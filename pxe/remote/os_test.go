@@ -2,6 +2,7 @@ package remote_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -34,6 +35,10 @@ type osTwin struct {
 }
 
 func (t *osTwin) CheckImage(_ context.Context, i pxe.ImageSource) error { t.got = i; return t.err }
+func (t *osTwin) CheckConfigDrive(_ context.Context, d json.RawMessage) error {
+	t.got = d
+	return t.err
+}
 func (t *osTwin) FetchImage(_ context.Context, i pxe.ImageSource) (pxe.Fetched, error) {
 	t.got = i
 	return pxe.Fetched{Progress: "half"}, t.err
@@ -80,7 +85,8 @@ func TestOSRoundTrip(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(5, 7).UTC()
 	img := pxe.ImageSource{URL: "http://x/y.tar", ChecksumAlgo: "sha256", Checksum: "ab"}
-	root := pxe.RootRequest{NodeID: "n", Generation: "g", Hostname: "h", Image: img}
+	drive := json.RawMessage(`{"meta_data":{"a":"b"}}`)
+	root := pxe.RootRequest{NodeID: "n", Generation: "g", Hostname: "h", Image: img, MAC: "m", ConfigDrive: drive, PhoneHome: "p"}
 	pub := pxe.PublishRequest{NodeID: "n", Client: netip.MustParseAddr("127.77.1.2"), MAC: "m", Serial: "s", KernelParams: "quiet"}
 	cursor := pxe.Cursor{Instance: "a b&c", Seq: 1 << 60}
 	s := &osTwin{
@@ -98,6 +104,7 @@ func TestOSRoundTrip(t *testing.T) {
 		out  any
 	}{
 		"check":  {func() (any, error) { return nil, c.CheckImage(ctx, img) }, img, nil},
+		"drive":  {func() (any, error) { return nil, c.CheckConfigDrive(ctx, drive) }, drive, nil},
 		"fetch":  {func() (any, error) { return c.FetchImage(ctx, img) }, img, pxe.Fetched{Progress: "half"}},
 		"create": {func() (any, error) { return nil, c.CreateRoot(ctx, root) }, root, nil},
 		"export": {func() (any, error) { return nil, c.Export(ctx, pub) }, pub, nil},

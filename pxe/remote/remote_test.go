@@ -2,6 +2,7 @@ package remote_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"caddyshack/baremetal"
 	"caddyshack/pxe"
+	"caddyshack/pxe/configdrive"
 	"caddyshack/pxe/remote"
 )
 
@@ -24,6 +26,10 @@ type twin struct {
 }
 
 func (t *twin) CheckImage(_ context.Context, i pxe.ImageSource) error { t.got = i; return t.err }
+func (t *twin) CheckConfigDrive(_ context.Context, d json.RawMessage) error {
+	t.got = d
+	return t.err
+}
 func (t *twin) FetchImage(_ context.Context, i pxe.ImageSource) (pxe.Fetched, error) {
 	t.got = i
 	return pxe.Fetched{Progress: "compiling init"}, t.err
@@ -52,7 +58,8 @@ func dial(t *testing.T, s remote.Service, secret string) *remote.Client {
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	img := pxe.ImageSource{URL: "http://x/y.tar", ChecksumAlgo: "sha256", Checksum: "ab"}
-	root := pxe.RootRequest{NodeID: "n", Generation: "g", Hostname: "h", Image: img}
+	drive := json.RawMessage(`{"meta_data":{"a":"b"}}`)
+	root := pxe.RootRequest{NodeID: "n", Generation: "g", Hostname: "h", Image: img, MAC: "m", ConfigDrive: drive}
 	pub := pxe.PublishRequest{NodeID: "n", Client: netip.MustParseAddr("127.77.1.2"), MAC: "m", Serial: "s", KernelParams: "quiet"}
 	status := pxe.BootStatus{Signs: []pxe.Sign{pxe.SignMounted}, Summary: "said", Since: time.Unix(5, 7).UTC()}
 	s := &twin{status: status}
@@ -64,6 +71,7 @@ func TestRoundTrip(t *testing.T) {
 		out  any
 	}{
 		"check":   {func() (any, error) { return nil, c.CheckImage(ctx, img) }, img, nil},
+		"drive":   {func() (any, error) { return nil, c.CheckConfigDrive(ctx, drive) }, drive, nil},
 		"fetch":   {func() (any, error) { return c.FetchImage(ctx, img) }, img, pxe.Fetched{Progress: "compiling init"}},
 		"create":  {func() (any, error) { return nil, c.CreateRoot(ctx, root) }, root, nil},
 		"publish": {func() (any, error) { return nil, c.Publish(ctx, pub) }, pub, nil},
@@ -84,6 +92,19 @@ func TestRoundTrip(t *testing.T) {
 				t.Errorf("result: %s", d)
 			}
 		})
+	}
+}
+
+// The largest config drive that is taken anywhere gets through.
+func TestLargeConfigDrive(t *testing.T) {
+	t.Parallel()
+	s := &twin{}
+	drive := json.RawMessage(`"` + strings.Repeat("A", configdrive.MaxTransport-2) + `"`)
+	if err := dial(t, s, "right").CreateRoot(t.Context(), pxe.RootRequest{ConfigDrive: drive}); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := s.got.(pxe.RootRequest); string(got.ConfigDrive) != string(drive) {
+		t.Errorf("%d bytes arrived of %d", len(got.ConfigDrive), len(drive))
 	}
 }
 

@@ -27,7 +27,7 @@ const spaceEvery = 64 << 20
 // taken out of service and replaced. progress, which may be nil, hears the
 // number of bytes unpacked so far.
 func (m *Manager) Create(ctx context.Context, spec Spec, progress func(bytes int64)) (Root, error) {
-	if err := validHostname(spec.Hostname); err != nil {
+	if err := CheckHostname(spec.Hostname); err != nil {
 		return Root{}, err
 	}
 	unlock, err := m.lock(ctx, spec.NodeID)
@@ -135,11 +135,12 @@ func (m *Manager) unpack(ctx context.Context, spec Spec, work string, progress f
 	if err := im.Close(); err != nil {
 		return Root{}, noSpace(err, m.cfg.Dir)
 	}
-	if err := m.adapt(dir, spec); err != nil {
+	hostname, err := m.adapt(dir, spec)
+	if err != nil {
 		return Root{}, noSpace(err, m.cfg.Dir)
 	}
 	root := Root{
-		NodeID: spec.NodeID, Generation: spec.Generation, Hostname: spec.Hostname, Digest: spec.Image.Digest,
+		NodeID: spec.NodeID, Generation: spec.Generation, Hostname: hostname, Digest: spec.Image.Digest,
 		Entries: stats.Entries, Bytes: stats.Bytes, Created: time.Now().UTC().Truncate(time.Second),
 	}
 	if err := m.step("describe"); err != nil {
@@ -151,22 +152,37 @@ func (m *Manager) unpack(ctx context.Context, spec Spec, work string, progress f
 	return root, nil
 }
 
-// adapt makes the unpacked tree in dir fit for its node.
-func (m *Manager) adapt(dir string, spec Spec) (err error) {
+// adapt makes the unpacked tree in dir fit for its node, and returns what the
+// node is called.
+func (m *Manager) adapt(dir string, spec Spec) (hostname string, err error) {
 	tree, err := m.cfg.Trees.OpenTree(dir)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { err = errors.Join(err, tree.Close()) }()
 	if err := m.step("mend"); err != nil {
-		return err
+		return "", err
 	}
+	if hostname, err = hostnameOf(tree, spec); err != nil {
+		return "", err
+	}
+	spec.Hostname = hostname
 	if err := mend(tree, spec); err != nil {
-		return err
+		return "", err
+	}
+	if err := m.step("seed"); err != nil {
+		return "", err
+	}
+	ignored, err := seed(tree, spec)
+	if err != nil {
+		return "", fmt.Errorf("handing over the config drive: %w", err)
+	}
+	if ignored != "" {
+		m.cfg.Log.Warn("the image has no cloud-init, and not all of the config drive can be used", "node", spec.NodeID, "why", ignored)
 	}
 	// Better now than when the node waits for its kernel.
 	_, _, err = bootSource(tree)
-	return err
+	return hostname, err
 }
 
 // move puts the finished root in its place, unless there is one.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -14,8 +15,8 @@ import (
 const maxConfig = 1 << 20
 
 // mend makes the root of an image the root of one node: its own name, no
-// identity that it would share with the other nodes of the image, and no mounts
-// of a card that is not there.
+// identity that it would share with the other nodes of the image, no mounts of
+// a card that is not there, and nothing that takes its network away.
 func mend(t Tree, spec Spec) error {
 	steps := []struct {
 		what string
@@ -25,7 +26,9 @@ func mend(t Tree, spec Spec) error {
 		{"hosts", func() error { return mendHosts(t, spec.Hostname) }},
 		{"fstab", func() error { return mendFstab(t) }},
 		{"machine id", func() error { return mendMachineID(t) }},
-		{"ssh host keys", func() error { return mendHostKeys(t) }},
+		{"ssh host keys", func() error { return mendHostKeys(t, spec.Hostname) }},
+		{"swap", func() error { return mendSwap(t) }},
+		{"network", func() error { return mendNetwork(t, spec.MAC) }},
 		{"phone-home", func() error { return mendPhoneHome(t, spec.PhoneHome) }},
 	}
 	for _, s := range steps {
@@ -68,7 +71,7 @@ func mendHostname(t Tree, hostname string) error {
 	if hostname == "" || !hasFolder(t, "etc") {
 		return nil
 	}
-	return t.WriteFile("etc/hostname", []byte(hostname+"\n"), 0o644)
+	return t.WriteFile("etc/hostname", []byte(hostname+"\n"), 0o644, Owner{})
 }
 
 // mendHosts makes the node know its own name, as Debian does: at 127.0.1.1.
@@ -98,7 +101,7 @@ func mendHosts(t Tree, hostname string) error {
 		names += " " + short
 	}
 	fmt.Fprintf(&out, "127.0.1.1\t%s\n", names)
-	return t.WriteFile("etc/hosts", out.Bytes(), 0o644)
+	return t.WriteFile("etc/hosts", out.Bytes(), 0o644, Owner{})
 }
 
 // mendFstab takes out what the image mounted from its card: the root, the boot
@@ -119,7 +122,7 @@ func mendFstab(t Tree) error {
 	if out.Len() == len(data) {
 		return nil
 	}
-	return t.WriteFile("etc/fstab", []byte(out.String()), mode)
+	return t.WriteFile("etc/fstab", []byte(out.String()), mode, Owner{})
 }
 
 // onCard tells whether a line of fstab(5) mounts something of a card.
@@ -132,7 +135,32 @@ func onCard(line string) bool {
 	if kind == "swap" || point == "/" || point == "/boot" || strings.HasPrefix(point, "/boot/") {
 		return true
 	}
-	return strings.HasPrefix(device, "/dev/mmcblk")
+	if strings.HasPrefix(device, "/dev/mmcblk") {
+		return true
+	}
+	// Whatever other disk the image knew, the node has not; and without nofail
+	// its boot would end there.
+	local := strings.HasPrefix(device, "/dev/") || slices.ContainsFunc([]string{"UUID=", "LABEL=", "PARTUUID=", "PARTLABEL="},
+		func(kind string) bool { return strings.HasPrefix(device, kind) })
+	return local && (len(f) < 4 || !slices.Contains(strings.Split(f[3], ","), "nofail"))
+}
+
+// mendSwap ends the swap file of Raspberry Pi OS (dphys-swapfile), which cannot
+// be on NFS.
+func mendSwap(t Tree) error {
+	const name, key = "etc/dphys-swapfile", "CONF_SWAPSIZE="
+	data, mode, exists, err := readConfig(t, name)
+	if err != nil || !exists {
+		return err
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(data)) {
+		if strings.HasPrefix(strings.TrimSpace(line), key) {
+			line = "# not on this node: " + line
+		}
+		out.WriteString(line)
+	}
+	return t.WriteFile(name, []byte(strings.TrimRight(out.String(), "\n")+"\n"+key+"0\n"), mode, Owner{})
 }
 
 // mendMachineID empties the machine id, so that systemd makes a new one. It is
@@ -147,37 +175,12 @@ func mendMachineID(t Tree) error {
 			continue
 		}
 		if name == "etc/machine-id" {
-			err = t.WriteFile(name, nil, mode)
+			err = t.WriteFile(name, nil, mode, Owner{})
 		} else {
 			err = t.Remove(name)
 		}
 		if err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// mendHostKeys removes the ssh host keys: nodes of one image must not share
-// them. Systems make new ones when they find none.
-func mendHostKeys(t Tree) error {
-	for _, dir := range []string{"etc/ssh", "etc/dropbear"} {
-		list, err := t.ReadDir(dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		for _, fi := range list {
-			n := fi.Name()
-			key := strings.HasPrefix(n, "ssh_host_") && strings.Contains(n, "_key") || strings.HasPrefix(n, "dropbear_") && strings.HasSuffix(n, "_host_key")
-			if !key || fi.IsDir() {
-				continue
-			}
-			if err := t.Remove(path.Join(dir, n)); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
@@ -190,5 +193,5 @@ func mendPhoneHome(t Tree, url string) error {
 	if url == "" || !hasFolder(t, "etc") {
 		return nil
 	}
-	return t.WriteFile(PhoneHomeFile, []byte(url+"\n"), 0o600)
+	return t.WriteFile(PhoneHomeFile, []byte(url+"\n"), 0o600, Owner{})
 }

@@ -199,8 +199,39 @@ func (f *files) Open(name string) (io.ReadCloser, error) {
 	return &reader{t: f.Tree, id: id}, nil
 }
 
-func (f *files) WriteFile(name string, data []byte, mode fs.FileMode) error {
-	return f.root.WriteFile(name, data, uint32(mode.Perm()), 0, 0)
+func (f *files) WriteFile(name string, data []byte, mode fs.FileMode, owner Owner) error {
+	return f.root.WriteFile(name, data, uint32(mode.Perm()), owner.UID, owner.GID)
+}
+
+func (f *files) Mkdir(name string, mode fs.FileMode, owner Owner) error {
+	_, err := f.create(name, tree.New{Type: tree.Directory, Mode: uint32(mode.Perm()), UID: owner.UID, GID: owner.GID})
+	if errors.Is(err, syscall.EEXIST) {
+		if fi, serr := f.Stat(name); serr == nil && fi.IsDir() {
+			return nil
+		}
+	}
+	return err
+}
+
+func (f *files) Symlink(name, target string) error {
+	if err := f.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	_, err := f.create(name, tree.New{Type: tree.Symlink, Mode: 0o777, Target: target})
+	return err
+}
+
+// create makes an inode in a folder that exists.
+func (f *files) create(name string, n tree.New) (tree.ID, error) {
+	dir, _, err := f.find(path.Dir(name))
+	if err != nil {
+		return "", err
+	}
+	id, _, err := f.Tree.Create(dir, path.Base(name), n)
+	if err != nil {
+		return "", fmt.Errorf("making %q: %w", name, err)
+	}
+	return id, nil
 }
 
 func (f *files) Remove(name string) error {

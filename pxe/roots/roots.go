@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"caddyshack/baremetal"
+	"caddyshack/pxe/configdrive"
 	"caddyshack/pxe/images"
 	"caddyshack/pxe/tftpd"
 )
@@ -105,6 +106,10 @@ type Spec struct {
 	// Hostname is what the root is called, a DNS label or name. Empty leaves
 	// the image's own.
 	Hostname string `json:"hostname"`
+	// MAC is that of the interface the node boots from; it may be empty.
+	MAC string `json:"mac,omitempty"`
+	// Drive is what the root is told at its first boot.
+	Drive configdrive.Drive `json:"drive,omitzero"`
 	// Image is the archive, as images.Store.Fetch returned it.
 	Image images.Image `json:"image"`
 	// PhoneHome is the URL that the system asks for when it is up (see the
@@ -181,8 +186,8 @@ func validID(id string) error {
 	return nil
 }
 
-// validHostname accepts what RFC 1123 does; underscores are common, too.
-func validHostname(name string) error {
+// CheckHostname accepts what RFC 1123 does; underscores are common, too.
+func CheckHostname(name string) error {
 	if name == "" {
 		return nil
 	}

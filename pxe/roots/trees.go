@@ -37,9 +37,17 @@ type Tree interface {
 	ReadDir(name string) ([]fs.FileInfo, error)
 	// Open reads a regular file.
 	Open(name string) (io.ReadCloser, error)
-	// WriteFile replaces name, whatever it was, by a regular file of root's.
-	WriteFile(name string, data []byte, mode fs.FileMode) error
+	// WriteFile replaces name, whatever it was, by a regular file. Folders that
+	// are missing on the way are made, as root's.
+	WriteFile(name string, data []byte, mode fs.FileMode, owner Owner) error
+	// Mkdir makes a folder, unless it is there.
+	Mkdir(name string, mode fs.FileMode, owner Owner) error
+	// Symlink replaces name, if it is not a folder, by a symbolic link.
+	Symlink(name, target string) error
 	// Remove takes away anything but a folder.
 	Remove(name string) error
 	Close() error
 }
+
+// Owner is whom a file belongs to; the zero value is root.
+type Owner struct{ UID, GID uint32 }

@@ -120,7 +120,7 @@ func publish(t *testing.T, key ssh.PublicKey) (m *roots.Manager, files map[strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(tree.WriteFile("root/.ssh/authorized_keys", ssh.MarshalAuthorizedKey(key), 0o600), tree.Close()); err != nil {
+	if err := errors.Join(tree.WriteFile("root/.ssh/authorized_keys", ssh.MarshalAuthorizedKey(key), 0o600, roots.Owner{}), tree.Close()); err != nil {
 		t.Fatal(err)
 	}
 	// The guest's own network ends in QEMU, which calls from this address and
