@@ -24,7 +24,7 @@ type demoCmd struct {
 	Listen    string `default:"127.0.0.1:6385" help:"Address of the API, HOST:PORT on loopback; port 0 takes a free one."`
 	State     string `type:"path" help:"Keep everything in this folder; a later demo with it goes on from there. Default: a temporary folder, removed at the end."`
 	Caddies   int    `default:"13" help:"Number of simulated caddies; 0 is no chassis."`
-	Pi        string `default:"sim" enum:"sim,qemu" help:"How Pis are simulated: sim."`
+	Pi        string `default:"sim" enum:"sim,qemu" help:"How Pis are simulated: sim (they boot over real TFTP and NFS and answer a few commands), or qemu (each runs the real kernel and system it has fetched; needs qemu-system-aarch64)."`
 	Units     string `default:"model" enum:"model,firmware" help:"Backplane units: a model of them, or the firmware itself as Linux programs (make -C firmware host)."`
 	ReadyFile string `type:"path" help:"Write the addresses there, as JSON, once everything serves."`
 	Verbose   bool   `short:"v" help:"Log everything."`
@@ -35,8 +35,9 @@ type demoCmd struct {
 
 // Run runs serve's code with a configuration made up here and a simulated chassis.
 func (cmd demoCmd) Run(ctx context.Context) error {
-	if cmd.Pi == "qemu" {
-		return &configError{"--pi qemu is not part of this version; leave it out to run with virtual Pis"}
+	program, err := findQEMU(cmd.Pi)
+	if err != nil {
+		return err
 	}
 	if beyondLoopback(cmd.Listen) {
 		return &configError{fmt.Sprintf("--listen %s: the demo asks for no password, so it stays on loopback; use 127.0.0.1:PORT, or `caddyshack serve` for a real one", cmd.Listen)}
@@ -63,7 +64,7 @@ func (cmd demoCmd) Run(ctx context.Context) error {
 	}
 	image := cmd.image
 	if image == nil {
-		image = newDemoImage(log)
+		image = newDemoImage(log, program != "")
 	}
 	d := &daemon{cfg: cfg, log: log, builtins: map[string]images.Builtin{demo.Name: image}, wrapStore: cmd.wrapStore}
 	err = d.open(ctx)
@@ -77,7 +78,7 @@ func (cmd demoCmd) Run(ctx context.Context) error {
 	defer d.closeLogged()
 	racked, err := startSimulated(ctx, simulatedConfig{
 		Caddies: cmd.Caddies, Dir: filepath.Join(state, "chassis"), Broker: d.brokerURL,
-		Password: unitPassword(cfg), TFTP: d.boot.tftp.Addr(), Firmware: cmd.Units == unitsFirmware, Log: log.With("part", "sim"),
+		Password: unitPassword(cfg), TFTP: d.boot.tftp.Addr(), Firmware: cmd.Units == unitsFirmware, QEMU: program, Log: log.With("part", "sim"),
 	})
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ func (cmd serveCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	image := newDemoImage(log)
+	image := newDemoImage(log, false)
 	d := &daemon{cfg: cfg, log: log, builtins: map[string]images.Builtin{demo.Name: image}, wrapStore: cmd.wrapStore}
 	if err := d.open(ctx); err != nil {
 		return err

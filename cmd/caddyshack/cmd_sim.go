@@ -14,6 +14,7 @@ type simCmd struct {
 	TFTP      string `name:"tftp" default:"127.0.0.1:69" help:"Where the Pis ask for their boot files, HOST:PORT."`
 	Caddies   int    `default:"13" help:"Number of simulated caddies."`
 	Units     string `default:"model" enum:"model,firmware" help:"Backplane units: a model of them, or the firmware itself as Linux programs (make -C firmware host)."`
+	Pi        string `default:"sim" enum:"sim,qemu" help:"How Pis are simulated: sim, or qemu (each runs the real kernel and system it has fetched; needs qemu-system-aarch64)."`
 	State     string `type:"path" help:"Keep serial lines and what the units remember in this folder. Default: a temporary one."`
 	ReadyFile string `type:"path" help:"Write the serial lines there, as JSON, once all units are on the bus."`
 	Verbose   bool   `short:"v" help:"Log everything."`
@@ -24,6 +25,10 @@ func (cmd simCmd) Run(ctx context.Context) error {
 	tftp, err := netip.ParseAddrPort(cmd.TFTP)
 	if err != nil {
 		return &configError{fmt.Sprintf("--tftp %q: want ADDRESS:PORT", cmd.TFTP)}
+	}
+	program, err := findQEMU(cmd.Pi)
+	if err != nil {
+		return err
 	}
 	state := cmd.State
 	if state == "" {
@@ -42,7 +47,7 @@ func (cmd simCmd) Run(ctx context.Context) error {
 	}
 	s, err := startSimulated(ctx, simulatedConfig{
 		Caddies: cmd.Caddies, Dir: filepath.Join(state, "chassis"), Broker: cmd.Broker,
-		Password: func(string) string { return cmd.Password }, TFTP: tftp, Firmware: cmd.Units == unitsFirmware, Log: log,
+		Password: func(string) string { return cmd.Password }, TFTP: tftp, Firmware: cmd.Units == unitsFirmware, QEMU: program, Log: log,
 	})
 	if err != nil {
 		return err

@@ -10,9 +10,10 @@ import (
 // demoImageURL is the image_source of the demo image.
 const demoImageURL = "builtin:" + demo.Name
 
-// newDemoImage makes the builder of the demo image; its Prepare runs in the background.
-func newDemoImage(log *slog.Logger) *demo.Builder {
-	return demo.New(demo.Config{Log: log.With("part", "demo image")})
+// newDemoImage makes the builder of the demo image; its Prepare runs in the
+// background. requireReal is for those who run the image, and not only look at it.
+func newDemoImage(log *slog.Logger, requireReal bool) *demo.Builder {
+	return demo.New(demo.Config{RequireReal: requireReal, Log: log.With("part", "demo image")})
 }
 
 // prepareImage makes the demo image, or takes it from the cache; deploys that

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"caddyshack/bus"
 	"caddyshack/sim/chassis"
 	"caddyshack/sim/pi"
+	"caddyshack/sim/qemu"
 	"caddyshack/sim/serial"
 	"caddyshack/sim/unit"
 )
@@ -26,7 +28,10 @@ type simulatedConfig struct {
 	TFTP     netip.AddrPort // what DHCP would tell the Pis
 	// Firmware runs the units' own firmware, as Linux programs, and not its model.
 	Firmware bool
-	Log      *slog.Logger
+	// QEMU is the program that runs the kernels of the Pis; "" = they are
+	// simulated too.
+	QEMU string
+	Log  *slog.Logger
 }
 
 // units are the backplane units of a simulated chassis.
@@ -49,11 +54,37 @@ type simulated struct {
 	units   units
 	lines   []*serial.Line
 	caddies []caddy
+	starts  qemu.Starts // of all guests
+}
+
+// The values of --pi.
+const (
+	piSimulated = "sim"
+	piQEMU      = "qemu"
+)
+
+const (
+	// guestPause keeps a chassis that comes on at once from starving this machine.
+	guestPause = time.Second
+	// guestSSH is the port of a Pi's address at which its ssh server is reached.
+	guestSSH = 2222
+)
+
+// findQEMU returns the program for a value of --pi, "" for none.
+func findQEMU(how string) (string, error) {
+	if how != piQEMU {
+		return "", nil
+	}
+	program, err := qemu.Find()
+	if err != nil {
+		return "", &configError{"--pi qemu: " + err.Error() + ", or leave --pi out to run with virtual Pis"}
+	}
+	return program, nil
 }
 
 // startSimulated makes the serial lines and powers the units.
 func startSimulated(ctx context.Context, cfg simulatedConfig) (*simulated, error) {
-	s := &simulated{cfg: cfg}
+	s := &simulated{cfg: cfg, starts: qemu.Starts{Pause: guestPause}}
 	if cfg.Firmware {
 		u, err := startFirmware(ctx, s)
 		if err != nil {
@@ -92,7 +123,14 @@ func (s *simulated) device(ctx context.Context, info chassis.SlotInfo) (unit.Dev
 		return pi.NewPlain(pi.PlainConfig{Banner: pi.OdroidBanner, Prompt: pi.OdroidPrompt, Line: line})
 	}
 	c.Serial = fmt.Sprintf("c0ff%02x%02x", info.UnitNumber, info.Slot)
-	return pi.New(pi.Config{MAC: info.MAC().String(), Serial: c.Serial, Address: info.Address(), TFTP: s.cfg.TFTP, Line: line, Log: log})
+	pc := pi.Config{MAC: info.MAC().String(), Serial: c.Serial, Address: info.Address(), TFTP: s.cfg.TFTP, Line: line, Log: log}
+	if s.cfg.QEMU != "" {
+		pc.Dir = filepath.Join(s.cfg.Dir, "pi", fmt.Sprintf("%s-slot-%d", info.Unit, info.Slot))
+		if pc.Computer, err = qemu.New(qemu.Config{Program: s.cfg.QEMU, SSHPort: guestSSH, Starts: &s.starts, Log: log}); err != nil {
+			return nil, err
+		}
+	}
+	return pi.New(pc)
 }
 
 // run serves the serial lines until ctx ends.

@@ -10,15 +10,12 @@ import (
 
 // FirmwareCmdline is the kernel command line that the firmware makes of
 // cmdline.txt: the first line of the file, with serial0 replaced by the UART's
-// name, after arguments of the firmware's own.
-func FirmwareCmdline(file []byte, model Model, conf *BootConfig, mac string) string {
+// name, after arguments of the firmware's own. uart is that name; "" means the
+// one of the model and config.txt.
+func FirmwareCmdline(file []byte, model Model, conf *BootConfig, mac, uart string) string {
 	line, _, _ := strings.Cut(string(file), "\n")
-	uart := boards[Pi4].uart
-	if b, err := boardOf(model); err == nil {
-		uart = b.uart
-	}
-	if conf.HasOverlay("disable-bt") || conf.HasOverlay("miniuart-bt") {
-		uart = "ttyAMA0"
+	if uart == "" {
+		uart = modelUART(model, conf)
 	}
 	uarts := 0
 	if conf.UART {
@@ -41,6 +38,17 @@ func FirmwareCmdline(file []byte, model Model, conf *BootConfig, mac string) str
 		own = append(own, arg)
 	}
 	return strings.Join(own, " ")
+}
+
+// modelUART is what serial0 is.
+func modelUART(model Model, conf *BootConfig) string {
+	if conf.HasOverlay("disable-bt") || conf.HasOverlay("miniuart-bt") {
+		return "ttyAMA0"
+	}
+	if b, err := boardOf(model); err == nil {
+		return b.uart
+	}
+	return boards[Pi4].uart
 }
 
 // arguments splits a kernel command line into names and values. The last of

@@ -19,7 +19,7 @@ const helpText = `This is a virtual Pi. Its root is a real NFS mount. It knows:
   cat FILE...   dmesg      echo TEXT   help       hostname   ls [DIR...]
   uname [-a]    uptime     reboot      poweroff`
 
-// command carries out one line. The errors errReboot and errHalt end the
+// command carries out one line. The errors ErrReboot and ErrHalt end the
 // system; all else was told to the user.
 func (s *system) command(ctx context.Context, args []string) error {
 	name, args := args[0], args[1:]
@@ -54,10 +54,10 @@ func (s *system) command(ctx context.Context, args []string) error {
 		s.each(ctx, name, args, s.list)
 	case "reboot":
 		s.leave(ctx, "Restarting system")
-		return errReboot
+		return ErrReboot
 	case "poweroff", "halt":
 		s.leave(ctx, "Power down")
-		return errHalt
+		return ErrHalt
 	case "exit", "logout": // the getty comes back at once
 	default:
 		s.out.printf("sh: %s: not found", name)

@@ -5,7 +5,8 @@
 // of them, mounts its root over NFSv3, reads its init, writes a file, prints a
 // boot log on its serial line and then answers a few commands there.
 //
-// Nothing of the fetched system is executed. When power is cut everything
+// Nothing of the fetched system is executed, unless the Pi has a [Computer] to
+// which it hands the kernel. When power is cut everything
 // stops at once, in the middle of whatever it was doing.
 //
 // The package also has the devices of a chassis that are not Pis, see [Plain].

@@ -121,12 +121,15 @@ func (b *booting) load(ctx context.Context) error {
 	board, os := b.pi.board, b.conf.Prefix
 	b.out.mute(!b.conf.Verbose)
 	defer b.out.mute(false)
+	if err := b.emptyFolder(); err != nil {
+		return err
+	}
 	for _, name := range b.conf.Initramfs {
-		if err := b.must(ctx, os+name); err != nil {
+		if err := b.need(ctx, os+name, initramfsFile); err != nil {
 			return err
 		}
 	}
-	if err := b.must(ctx, os+or(b.conf.DeviceTree, board.tree)); err != nil {
+	if err := b.need(ctx, os+or(b.conf.DeviceTree, board.tree), deviceTreeFile); err != nil {
 		return err
 	}
 	if len(b.conf.Overlays) > 0 && board.overlayMap != "" {
@@ -143,7 +146,11 @@ func (b *booting) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.cmdline = FirmwareCmdline(text, b.pi.cfg.Model, &b.conf, b.pi.cfg.MAC)
+	uart := ""
+	if b.pi.cfg.Computer != nil {
+		uart = b.pi.cfg.Computer.UART()
+	}
+	b.cmdline = FirmwareCmdline(text, b.pi.cfg.Model, &b.conf, b.pi.cfg.MAC, uart)
 	for _, name := range board.noise {
 		if err := b.try(ctx, name); err != nil {
 			return err
@@ -167,7 +174,7 @@ func (b *booting) loadKernel(ctx context.Context) error {
 		names = []string{b.conf.Kernel}
 	}
 	for _, name := range names {
-		size, err := b.client().fetch(ctx, b.prefix+b.conf.Prefix+name, nil)
+		size, err := b.save(ctx, b.conf.Prefix+name, kernelFile)
 		if errors.Is(err, errMissing) {
 			b.out.printf("%s%s: not found", b.prefix, b.conf.Prefix+name)
 			continue
@@ -224,7 +231,13 @@ func (b *booting) try(ctx context.Context, name string) error {
 
 // must fetches a file without which there is no going on.
 func (b *booting) must(ctx context.Context, name string) error {
-	size, err := b.client().fetch(ctx, b.prefix+name, nil)
+	return b.need(ctx, name, "")
+}
+
+// need is must for a file that the computer will read under another name; ""
+// means that it does not.
+func (b *booting) need(ctx context.Context, name, as string) error {
+	size, err := b.save(ctx, name, as)
 	if errors.Is(err, errMissing) {
 		b.out.printf("%s%s: not found", b.prefix, name)
 	} else if err == nil {

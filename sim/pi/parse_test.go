@@ -46,7 +46,7 @@ func TestFirmwareCmdline(t *testing.T) {
 		{pi.Pi4, pi.BootConfig{Overlays: []string{"disable-bt"}}, "8250.nr_uarts=0 smsc95xx.macaddr=DC:A6:32:01:36:C2 vc_mem.mem_base=0x3ec00000 vc_mem.mem_size=0x40000000 console=ttyAMA0,115200 console=tty1 root=/dev/nfs"},
 		{pi.Pi5, pi.BootConfig{UART: true}, "8250.nr_uarts=1 smsc95xx.macaddr=DC:A6:32:01:36:C2 vc_mem.mem_base=0x3ec00000 vc_mem.mem_size=0x40000000 console=ttyAMA0,115200 console=tty1 root=/dev/nfs"},
 	} {
-		got := pi.FirmwareCmdline(file, c.model, &c.conf, "dc:a6:32:01:36:c2")
+		got := pi.FirmwareCmdline(file, c.model, &c.conf, "dc:a6:32:01:36:c2", "")
 		if want := "coherent_pool=1M " + c.want; got != want {
 			t.Errorf("%s:\n got %s\nwant %s", c.model, got, want)
 		}
@@ -120,7 +120,7 @@ func FuzzConfig(f *testing.F) {
 	client := netip.MustParseAddr("10.0.0.7")
 	f.Fuzz(func(t *testing.T, config, cmdline []byte) {
 		conf := pi.ParseConfig(config, pi.Pi4, 0x0a1b2c3d)
-		line := pi.FirmwareCmdline(cmdline, pi.Pi4, &conf, "dc:a6:32:01:36:c2")
+		line := pi.FirmwareCmdline(cmdline, pi.Pi4, &conf, "dc:a6:32:01:36:c2", "")
 		if strings.Contains(line, "\n") {
 			t.Errorf("the command line has several lines: %q", line)
 		}

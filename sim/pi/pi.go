@@ -28,6 +28,12 @@ type Config struct {
 	TFTP netip.AddrPort
 	// Line is its serial line. Required.
 	Line Line
+	// Computer runs the fetched kernel. Nil means that kernel and system are
+	// simulated.
+	Computer Computer
+	// Dir is a folder of the Pi's own for the files that the Computer reads,
+	// made when needed. Required with one.
+	Dir string
 	// OnEvent is told of each stage that the Pi reaches. It must return at
 	// once. Nil means nobody listens.
 	OnEvent func(Event)
@@ -87,11 +93,10 @@ type run struct {
 	cancel context.CancelFunc
 	out    *output
 
-	mu         sync.Mutex
-	halted     bool
-	honours    bool // the running system reacts to the shutdown pin
-	shutdown   chan struct{}
-	shutdownOn sync.Once
+	mu       sync.Mutex
+	halted   bool
+	honours  bool          // the running system reacts to the shutdown pin
+	shutdown chan struct{} // holds one pull of it
 }
 
 var serialForm = regexp.MustCompile(`^[0-9a-f]{8}$`)
@@ -120,6 +125,8 @@ func New(cfg Config) (*Pi, error) {
 		return nil, errors.New("making a virtual Pi: it needs the address of a TFTP server")
 	case cfg.Line == nil:
 		return nil, errors.New("making a virtual Pi: it needs a serial line")
+	case cfg.Computer != nil && cfg.Dir == "":
+		return nil, errors.New("making a virtual Pi: its computer needs a folder for files")
 	}
 	serial, _ := strconv.ParseUint(cfg.Serial, 16, 32) // its form was checked
 	p := &Pi{cfg: cfg, log: cfg.Log, board: b, serial: uint32(serial), last: closed()}
@@ -180,7 +187,7 @@ func (p *Pi) Close() {
 
 func (p *Pi) start() {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &run{cancel: cancel, shutdown: make(chan struct{})}
+	r := &run{cancel: cancel, shutdown: make(chan struct{}, 1)}
 	r.out = &output{line: p.cfg.Line, start: time.Now(), bol: true}
 	before, done := p.last, make(chan struct{})
 	p.run, p.last = r, done
@@ -208,7 +215,10 @@ func (p *Pi) current() *run {
 // config.txt has not got the overlay, or whose system is not up, ignores it.
 func (p *Pi) ShutdownRequest() {
 	if r := p.current(); r != nil && r.honoursShutdown() {
-		r.shutdownOn.Do(func() { close(r.shutdown) })
+		select {
+		case r.shutdown <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -240,6 +250,10 @@ func (r *run) setHonours(on bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.honours = on
+	select {
+	case <-r.shutdown: // meant for the system before
+	default:
+	}
 }
 
 func (p *Pi) emit(stage Stage, detail string) {
@@ -247,11 +261,6 @@ func (p *Pi) emit(stage Stage, detail string) {
 		p.cfg.OnEvent(Event{Time: time.Now(), Stage: stage, Detail: detail})
 	}
 }
-
-var (
-	errReboot = errors.New("reboot")
-	errHalt   = errors.New("halt")
-)
 
 const (
 	firstRetry = 250 * time.Millisecond
@@ -269,10 +278,10 @@ func (p *Pi) live(ctx context.Context, r *run) {
 		switch {
 		case ctx.Err() != nil:
 			return
-		case errors.Is(err, errReboot):
+		case errors.Is(err, ErrReboot):
 			pause = firstRetry
 			continue
-		case errors.Is(err, errHalt):
+		case errors.Is(err, ErrHalt):
 			r.mu.Lock()
 			r.halted = true
 			r.mu.Unlock()
@@ -298,6 +307,9 @@ func (p *Pi) boot(ctx context.Context, r *run) error {
 	if err := b.firmware(ctx); err != nil {
 		r.out.printf("Boot failed: %v", err)
 		return err
+	}
+	if p.cfg.Computer != nil {
+		return b.compute(ctx)
 	}
 	return b.kernel(ctx)
 }

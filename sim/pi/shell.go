@@ -104,7 +104,7 @@ func (s *system) session(ctx context.Context) error {
 			stop()
 			s.out.printf("\nPower key pressed. Powering down.")
 			s.leave(ctx, "Power down")
-			return errHalt
+			return ErrHalt
 		case p := <-typed:
 			if done != nil && strings.IndexByte(string(p), keyInterrupt) >= 0 {
 				stop()
@@ -116,7 +116,7 @@ func (s *system) session(ctx context.Context) error {
 		case err := <-done:
 			stop()
 			done, stop = nil, func() {}
-			if errors.Is(err, errReboot) || errors.Is(err, errHalt) {
+			if errors.Is(err, ErrReboot) || errors.Is(err, ErrHalt) {
 				return err
 			}
 			s.prompt()

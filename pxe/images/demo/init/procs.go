@@ -134,7 +134,10 @@ func (p *procs) stop() {
 func (p *procs) wait(limit time.Duration) {
 	select {
 	case <-p.none:
-		p.none <- struct{}{}
+		select {
+		case p.none <- struct{}{}: // for whoever waits next
+		default: // collect has said it again meanwhile
+		}
 	case <-time.After(limit):
 	}
 }
