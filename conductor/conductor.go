@@ -52,6 +52,14 @@ type Settings struct {
 	// ForcePowerState imposes the recorded power on a machine that shows another,
 	// instead of recording what it shows.
 	ForcePowerState bool
+	// BootPoll is how often boots that nobody waits for are looked at, 0 = 2 s.
+	BootPoll time.Duration
+	// NoBootCycles keeps the conductor from power-cycling active nodes of which
+	// not one packet was seen since their power came on.
+	NoBootCycles bool
+	// OnBoot is told of each boot that settled and of each power-cycle because
+	// of one; nil means nobody.
+	OnBoot func(BootOutcome)
 }
 
 // Conductor brings nodes to the state asked for. Make one with New, then Run it.
@@ -96,6 +104,7 @@ func New(s Settings) (*Conductor, error) {
 	setDefault(&s.NetworkTimeout, time.Minute)
 	setDefault(&s.PowerSync, 2*time.Minute)
 	setDefault(&s.PowerRecovery, 5*time.Minute)
+	setDefault(&s.BootPoll, 2*time.Second)
 	if s.MaxWorkers == 0 {
 		s.MaxWorkers = 1000
 	}
@@ -160,6 +169,7 @@ func (c *Conductor) Run(ctx context.Context) error {
 	g.Go(func() error { return c.heartbeatLoop(gctx) })
 	g.Go(func() error { return c.syncLoop(gctx) })
 	g.Go(func() error { return c.allocationLoop(gctx) })
+	g.Go(func() error { return c.bootLoop(gctx) })
 	err = g.Wait()
 	c.mu.Lock()
 	c.stopping = true

@@ -50,6 +50,9 @@ func (c *Conductor) SetPower(ctx context.Context, who Caller, ident string, r Po
 		n.TargetPowerState = r.Target.Outcome()
 		n.Work.Intent.Power = r.Target
 		n.Work.Intent.PowerTimeout = int(r.Timeout / time.Second)
+		if n.DriverInternalInfo.Has(bootCyclesKey) { // a person's turn
+			n.DriverInternalInfo = n.DriverInternalInfo.Without(bootCyclesKey)
+		}
 		n.Work.Intent.RequestID, n.Work.Intent.User = who.RequestID, who.User
 		return nil
 	})
@@ -151,6 +154,9 @@ func (w *work) switchPower(ctx context.Context, t *drivers.Task, target baremeta
 			return state, nil
 		}
 	}
+	if target.Outcome() == baremetal.PowerOn {
+		w.c.powerComes(pctx, &w.node)
+	}
 	if err := impl.SetPower(pctx, t, target, timeout); err != nil {
 		return "", err
 	}
@@ -169,6 +175,9 @@ func (c *Conductor) Observe(ctx context.Context, o drivers.Observation) error {
 	}
 	if err != nil || !changed {
 		return err
+	}
+	if o.Power == baremetal.PowerOn && before.PowerState == baremetal.PowerOff && before.Work.Reservation == "" {
+		c.powerComes(ctx, &before)
 	}
 	was, is := string(before.PowerState), string(o.Power)
 	if was == "" {

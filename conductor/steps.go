@@ -65,6 +65,12 @@ func (w *work) runSteps(ctx context.Context, s stepList, plan func(ctx context.C
 	if step.Name == baremetal.StepHold {
 		return stepsReleased, w.standStill(ctx)
 	}
+	if w.cycling() {
+		if err := w.cycle(ctx, t); err != nil {
+			return w.cycleFailed(ctx, s, step, err)
+		}
+		t.Node = w.node
+	}
 	result, err := w.runStep(ctx, t, s.kind, step)
 	if err == nil && result.Wait == nil {
 		err = w.keep(ctx, result.Documents)
@@ -90,6 +96,9 @@ func (w *work) runSteps(ctx context.Context, s stepList, plan func(ctx context.C
 		if result.Change != nil {
 			result.Change(n)
 		}
+		if result.Note != "" {
+			w.c.note(n, baremetal.SeverityInfo, "boot", result.Note, 0)
+		}
 		n.Work.StepIndex++
 		n.Work.Journal = ""
 		clearWait(n)
@@ -109,6 +118,9 @@ func resume(n *baremetal.Node, now time.Time) error {
 // waitStep writes down what the step waits for; the deadline counts from the
 // first time it had to wait.
 func (w *work) waitStep(ctx context.Context, s stepList, step baremetal.Step, wait *drivers.Wait) (outcome, error) {
+	if wait.Cycle != "" {
+		return stepsGoOn, w.planCycle(ctx, wait.Cycle)
+	}
 	now, err := w.c.Store.Now(ctx)
 	if err != nil {
 		return stepsGoOn, err

@@ -143,7 +143,14 @@ func (w *work) single(ctx context.Context, failing string,
 	if err != nil {
 		return true, err
 	}
-	result, err := call(ctx, t)
+	var result drivers.Result
+	if w.cycling() {
+		err = w.cycle(ctx, t)
+		t.Node = w.node
+	}
+	if err == nil {
+		result, err = call(ctx, t)
+	}
 	switch {
 	case err != nil && (ctx.Err() != nil || baremetal.IsKind(err, baremetal.ClaimLost)):
 		return true, err
@@ -166,6 +173,9 @@ func (w *work) single(ctx context.Context, failing string,
 	return false, w.reach(ctx, baremetal.EventDone, func(n *baremetal.Node, now time.Time) {
 		if result.Change != nil {
 			result.Change(n)
+		}
+		if result.Note != "" {
+			w.c.note(n, baremetal.SeverityInfo, "boot", result.Note, 0)
 		}
 		if also != nil {
 			also(n, now)

@@ -142,12 +142,16 @@ func (w *work) task(ctx context.Context) (*drivers.Task, error) {
 	return &drivers.Task{Node: w.node, Ports: ports, Epoch: w.claim.epoch, Journal: &journal{w: w}, Log: w.log}, nil
 }
 
-// journal keeps a driver's notes in the node's row.
-type journal struct{ w *work }
+// journal keeps a driver's notes in the node's row, under keys with a prefix.
+type journal struct {
+	w      *work
+	prefix string
+}
 
-func (j *journal) Get(key string) string { return j.w.node.Work.Journal.Str(key) }
+func (j *journal) Get(key string) string { return j.w.node.Work.Journal.Str(j.prefix + key) }
 
 func (j *journal) Put(ctx context.Context, key, value string) error {
+	key = j.prefix + key
 	return j.w.write(ctx, func(n *baremetal.Node, _ time.Time) error {
 		if value == "" {
 			n.Work.Journal = n.Work.Journal.Without(key)

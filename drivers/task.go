@@ -43,6 +43,8 @@ type Result struct {
 	// Change, if not nil, is applied to the node's row in the write that records
 	// the end. It may run more than once, and must not touch states or Work.
 	Change func(n *baremetal.Node)
+	// Note, if not empty, becomes an event of the node's history with that write.
+	Note string
 	// Documents are kept beside the row before the end is recorded.
 	Documents map[baremetal.DocumentKind]baremetal.Object
 }
@@ -62,6 +64,10 @@ type Wait struct {
 	// Callback is true when the machine itself must report: the node shows its
 	// wait state ("wait call-back") and the claim is released meanwhile.
 	Callback bool
+	// Cycle, if it is not empty, is why the machine must be power-cycled before
+	// the next call. The conductor counts this under CyclesKey in the journal,
+	// switches the machine off and on, and begins the wait anew.
+	Cycle string
 }
 
 // WaitFor makes a Result from a Wait.

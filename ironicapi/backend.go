@@ -90,6 +90,11 @@ type Conductor interface {
 	Indicators(ctx context.Context, ident string) ([]conductor.Indicator, error)
 	IndicatorState(ctx context.Context, ident, component, name string) (string, error)
 	SetIndicatorState(ctx context.Context, who conductor.Caller, ident, component, name, state string) error
+	// BootLog lists the remembered boots of a node as JSON will show them, and
+	// FollowBoot hands over what is seen from now on until send fails or ctx ends;
+	// kind Invalid where the driver sees no boots.
+	BootLog(ctx context.Context, ident string) (any, error)
+	FollowBoot(ctx context.Context, ident string, send func(event any) error) error
 	VendorMethods(ctx context.Context, ident string) (map[string]conductor.VendorMethod, error)
 	VendorCall(ctx context.Context, who conductor.Caller, ident, method, httpMethod string, args map[string]any) (conductor.VendorResult, error)
 

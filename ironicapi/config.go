@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -36,6 +37,9 @@ type Config struct {
 	Troubles func() []string
 	// Observe is told of every answered request, for metrics; nil = nobody.
 	Observe func(Observation)
+	// Stopping is closed when the service stops: streams of events end then.
+	// nil = they end with their connections.
+	Stopping <-chan struct{}
 }
 
 // Observation is one answered request. Route is the template of the path
@@ -55,6 +59,8 @@ type api struct {
 	base   string // of links, "" = from the request
 	prefix string // path of the public endpoint without trailing slash
 	calls  sync.Pool
+	// streams counts the open streams of events.
+	streams atomic.Int64
 	// openapi is the description of the API.
 	openapi func() ([]byte, error)
 }

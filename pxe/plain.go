@@ -52,9 +52,10 @@ type PublishRequest struct {
 type BootStatus struct {
 	// Signs are what the node has given in the expected boot.
 	Signs []Sign `json:"signs,omitempty"`
-	// Summary says in words what was seen last, and what is likely wrong if nothing follows.
-	Summary string    `json:"summary"`
-	Since   time.Time `json:"since"`
+	// Since is when it gave the last of them.
+	Since time.Time `json:"since"`
+	// Report says how far the boot has come, and what holds it up.
+	Report bootlog.Report `json:"report"`
 }
 
 // Gave tells whether the node has given a sign, or one that comes after it.

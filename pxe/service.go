@@ -128,8 +128,9 @@ func (s *Service) BootStatus(ctx context.Context, nodeID string) (BootStatus, er
 			at = m.At
 		}
 	}
-	r := s.Log.Explain(nodeID, time.Now())
-	b := BootStatus{Signs: given, Summary: r.String(), Since: r.Start}
+	now := time.Now()
+	s.Log.Expect(nodeID, now)
+	b := BootStatus{Signs: given, Report: s.Log.Explain(nodeID, now)}
 	if len(given) > 0 {
 		b.Since = at
 	}

@@ -15,6 +15,7 @@ import (
 
 	"caddyshack/drivers/fake"
 	"caddyshack/drivers/nfsroot"
+	"caddyshack/pxe"
 )
 
 // Config is the configuration file of `caddyshack serve`. The zero value of
@@ -116,6 +117,24 @@ type BootConfig struct {
 	// Serve is where this process offers its boot service to other conductors.
 	Serve     string `toml:"serve"`
 	TokenFile string `toml:"token_file"`
+
+	Watchdog WatchdogConfig `toml:"watchdog"`
+}
+
+// WatchdogConfig says when a boot counts as standing still, and what is done then.
+type WatchdogConfig struct {
+	// Tries is how often a machine that is waited for is power-cycled; nil = 2.
+	Tries *int `toml:"tries"`
+	// CycleSilent power-cycles active nodes that were never heard; nil = true.
+	CycleSilent *bool `toml:"cycle_silent"`
+	// The deadlines of the points of a boot.
+	Power    Duration `toml:"power"`
+	DHCP     Duration `toml:"dhcp"`
+	Transfer Duration `toml:"transfer"`
+	File     Duration `toml:"file"`
+	Kernel   Duration `toml:"kernel"`
+	Mount    Duration `toml:"mount"`
+	Init     Duration `toml:"init"`
 }
 
 // OSServerConfig joins the roles boot and os-server of different processes.
@@ -155,6 +174,7 @@ type ConsoleConfig struct {
 type DeployConfig struct {
 	BootTimeout     Duration `toml:"boot_timeout"`
 	AwayTimeout     Duration `toml:"away_timeout"`
+	BootMark        string   `toml:"boot_mark"`
 	AutomatedClean  *bool    `toml:"automated_clean"`
 	ForcePowerState bool     `toml:"force_power_state_during_sync"`
 }
@@ -315,6 +335,7 @@ func (c *Config) complete() {
 	if c.StateDir != "" {
 		orDefault(&c.Images.CacheDir, filepath.Join(c.StateDir, "images"))
 	}
+	orDefault(&c.Deploy.BootMark, string(pxe.SignMounted))
 	if c.Deploy.BootTimeout.Duration == 0 {
 		c.Deploy.BootTimeout.Duration = 5 * time.Minute
 	}
@@ -340,7 +361,7 @@ func (c *Config) check() error {
 			return bad("hardware_types", "%q is not a hardware type; there are %s", name, strings.Join(allHardwareTypes(), ", "))
 		}
 	}
-	for _, check := range []func() error{c.checkAPI, c.checkDatabase, c.checkBroker, c.checkBoot, c.checkOSServer, c.checkConsole, c.checkLog} {
+	for _, check := range []func() error{c.checkAPI, c.checkDatabase, c.checkBroker, c.checkBoot, c.checkOSServer, c.checkDeploy, c.checkConsole, c.checkLog} {
 		if err := check(); err != nil {
 			return err
 		}

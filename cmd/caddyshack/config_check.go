@@ -5,7 +5,10 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
+
+	"caddyshack/pxe"
 )
 
 // beyondLoopback tells whether HOST:PORT can be reached from other machines.
@@ -182,6 +185,23 @@ func (c *Config) checkOSServer() error {
 	}
 	return nil
 }
+
+func (c *Config) checkDeploy() error {
+	if t := c.Boot.Watchdog.Tries; t != nil && (*t < 0 || *t > mostTries) {
+		return bad("boot.watchdog.tries", "%d is not between 0 (never power-cycle) and %d", *t, mostTries)
+	}
+	signs := pxe.Signs()
+	if !slices.Contains(signs, pxe.Sign(c.Deploy.BootMark)) {
+		return bad("deploy.boot_mark", "%q is not known; use %q, %q or %q", c.Deploy.BootMark, signs[0], signs[1], signs[2])
+	}
+	if pxe.Sign(c.Deploy.BootMark) == pxe.SignLogin && c.has(roleConductor) && !c.has(roleConsole) {
+		return bad("deploy.boot_mark", "%q needs the consoles in the same process: add the role console, or use %q", pxe.SignLogin, pxe.SignHome)
+	}
+	return nil
+}
+
+// mostTries bounds boot.watchdog.tries: a machine that has failed so often needs a person.
+const mostTries = 10
 
 func (c *Config) checkConsole() error {
 	if !c.has(roleConsole) {

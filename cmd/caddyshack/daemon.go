@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -312,8 +313,10 @@ func (d *daemon) openAPI(context.Context) error {
 	if d.auth, err = d.authenticator(); err != nil {
 		return err
 	}
+	stopping := make(chan struct{})
 	handler, err := ironicapi.New(ironicapi.Config{
-		Store: d.store, Conductor: d.conductor, Log: d.log.With("part", "api"),
+		Stopping: stopping,
+		Store:    d.store, Conductor: d.conductor, Log: d.log.With("part", "api"),
 		PublicEndpoint: d.cfg.API.PublicEndpoint, Auth: d.auth, Observe: newAPIMetrics(d.metrics), Troubles: d.troubles,
 		NoAgents: d.cfg.API.EnableAgents != nil && !*d.cfg.API.EnableAgents,
 	})
@@ -321,5 +324,6 @@ func (d *daemon) openAPI(context.Context) error {
 		return err
 	}
 	d.server = ironicapi.NewServer(withMetrics(handler, d.metrics))
+	d.server.RegisterOnShutdown(sync.OnceFunc(func() { close(stopping) }))
 	return nil
 }

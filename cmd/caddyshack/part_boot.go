@@ -26,6 +26,8 @@ type bootPart struct {
 	tftp    *tftpd.Server
 	log     *bootlog.Log
 	home    phoneHome
+	// countTFTP counts requests.
+	countTFTP func(tftpd.Event)
 }
 
 // openBoot binds TFTP and opens what it serves; the roots are those of this
@@ -40,7 +42,8 @@ func (d *daemon) openBoot(ctx context.Context) error {
 			return fmt.Errorf("making the folder %s: %w", dir, err)
 		}
 	}
-	b := &bootPart{log: bootlog.New(bootlog.Config{})}
+	b := &bootPart{log: bootlog.New(bootlog.Config{Deadlines: d.cfg.Boot.Watchdog.deadlines()}), countTFTP: newTFTPMetrics(d.metrics)}
+	d.metrics.MustRegister(newBootLogMetrics(b.log))
 	b.service = &pxe.Service{Log: b.log, OnMount: func(nodeID string) { go d.wake(nodeID) },
 		Dir: filepath.Join(d.cfg.StateDir, "booted"), Logger: d.log.With("part", "boot")}
 	trees, err := d.openBootFiles(b.service)
@@ -126,6 +129,7 @@ func trusting(caFile string) (*tls.Config, error) {
 
 // tftpEvent enters a request into the boot log.
 func (d *daemon) tftpEvent(e tftpd.Event) {
+	d.boot.countTFTP(e)
 	if b, ok := bootlog.FromTFTP(e); ok {
 		d.boot.log.Record(b)
 	}

@@ -44,6 +44,8 @@ func (d *daemon) openConductor(context.Context) error {
 		Store: rows, Registry: reg, Host: d.cfg.Host, Group: d.cfg.ConductorGroup, Places: []string{d.cfg.Place},
 		NoAutomatedClean: d.cfg.Deploy.AutomatedClean != nil && !*d.cfg.Deploy.AutomatedClean,
 		ForcePowerState:  d.cfg.Deploy.ForcePowerState,
+		NoBootCycles:     d.cfg.Boot.Watchdog.CycleSilent != nil && !*d.cfg.Boot.Watchdog.CycleSilent,
+		OnBoot:           newBootMetrics(d.metrics),
 		Log:              d.log.With("part", "conductor"),
 	})
 	return err
@@ -55,7 +57,7 @@ func (d *daemon) caddyType(boot nfsroot.BootService) *drivers.HardwareType {
 	deploy := &nfsroot.Driver{
 		Boot:         boot,
 		DefaultImage: pxe.ImageSource{URL: d.cfg.Images.DefaultImage, Checksum: d.cfg.Images.DefaultChecksum},
-		Deployable:   d.deployable, BootTimeout: d.cfg.Deploy.BootTimeout.Duration, AwayTimeout: d.cfg.Deploy.AwayTimeout.Duration,
+		Deployable:   d.deployable, Watch: d.watchdog(), AwayTimeout: d.cfg.Deploy.AwayTimeout.Duration,
 	}
 	units := &backplane.Driver{Fleet: d.fleet}
 	absent := func(what string) any { return drivers.Absent{Driver: name, What: what} }

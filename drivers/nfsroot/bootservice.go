@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"caddyshack/pxe"
+	"caddyshack/pxe/bootlog"
 )
 
 // BootService is the place where images, roots, exports and boot files live.
@@ -30,4 +31,14 @@ type BootService interface {
 	ExpectBoot(ctx context.Context, nodeID string) error
 	// BootStatus tells how far the expected boot has come.
 	BootStatus(ctx context.Context, nodeID string) (pxe.BootStatus, error)
+	// PowerOn says that the machine is being switched on, or was just now. It
+	// forgets nothing.
+	PowerOn(ctx context.Context, nodeID string) error
+	// Settled lists the latest boots that have settled.
+	Settled(ctx context.Context) ([]pxe.SettledBoot, error)
+	// Boots lists the remembered boots of a node, the latest first.
+	Boots(ctx context.Context, nodeID string) ([]bootlog.Boot, error)
+	// FollowBoot hands over what is seen of a node from now on, until send fails or
+	// ctx ends.
+	FollowBoot(ctx context.Context, nodeID string, send func(bootlog.Update) error) error
 }

@@ -26,9 +26,9 @@ type Driver struct {
 	// Deployable refuses machines that cannot boot over the network (a caddy
 	// with a switch in it); nil accepts all.
 	Deployable func(ctx context.Context, n *baremetal.Node) error
-	// BootTimeout is how long a machine may take from power-on to its mounted
-	// root, 0 = 5 min.
-	BootTimeout time.Duration
+	// Watch says what counts as booted, and what is done with a machine that
+	// does not boot.
+	Watch Watchdog
 	// AwayTimeout is how long a deploy waits for a boot service or an
 	// operating-system server that does not answer, 0 = DefaultAwayTimeout.
 	AwayTimeout time.Duration
@@ -85,6 +85,10 @@ func (d *Driver) Validate(ctx context.Context, t *drivers.Task) error {
 	}
 	if _, err := d.publishRequest(t); err != nil {
 		return err
+	}
+	if d.Watch.Mark == pxe.SignLogin && !t.Node.ConsoleEnabled {
+		return baremetal.Errorf(baremetal.Invalid,
+			"A deploy ends when the login prompt is seen on the serial console, and the console of node %s is off: enable it (openstack baremetal node console enable %s), or set deploy.boot_mark to another sign.", t.Node.UUID, t.Node.UUID)
 	}
 	img, err := d.image(&t.Node)
 	if err != nil {
@@ -234,21 +238,7 @@ func (d *Driver) publish(ctx context.Context, t *drivers.Task) (drivers.Result, 
 }
 
 func (d *Driver) waitForBoot(ctx context.Context, t *drivers.Task) (drivers.Result, error) {
-	s, err := d.Boot.BootStatus(ctx, t.Node.UUID)
-	if err != nil {
-		return drivers.Result{}, err
-	}
-	if s.Gave(pxe.SignMounted) {
-		return drivers.Done(), nil
-	}
-	within := d.BootTimeout
-	if within == 0 {
-		within = 5 * time.Minute
-	}
-	return drivers.WaitFor(drivers.Wait{
-		Reason: "the machine has not mounted its root yet",
-		Hint:   s.Summary, Within: within, Poll: 5 * time.Second, Callback: true,
-	}), nil
+	return d.Watch.Await(ctx, d.Boot, t)
 }
 
 // image is what instance_info asks for, or the configured default.
@@ -320,14 +310,4 @@ func hostname(n *baremetal.Node) string {
 		name = "node-" + strings.SplitN(n.UUID, "-", 2)[0]
 	}
 	return name
-}
-
-// Boot is the boot interface rpi-netboot: a node is bootable when it can be
-// told apart on the wire.
-type Boot struct{ Driver *Driver }
-
-// Validate checks the node's port.
-func (b Boot) Validate(_ context.Context, t *drivers.Task) error {
-	_, err := b.Driver.publishRequest(t)
-	return err
 }

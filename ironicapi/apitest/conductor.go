@@ -301,6 +301,20 @@ func (b *Backend) SetIndicatorState(_ context.Context, _ conductor.Caller, ident
 	return nil
 }
 
+// BootLog implements ironicapi.Conductor: the twin's machines have booted once.
+func (b *Backend) BootLog(context.Context, string) (any, error) {
+	return []map[string]any{{"attempt": 1}}, nil
+}
+
+// FollowBoot implements ironicapi.Conductor: one sign, and no more.
+func (b *Backend) FollowBoot(ctx context.Context, _ string, send func(event any) error) error {
+	if err := send(map[string]any{"stage": "mount"}); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
 // VendorMethods implements ironicapi.Conductor.
 func (b *Backend) VendorMethods(context.Context, string) (map[string]conductor.VendorMethod, error) {
 	return map[string]conductor.VendorMethod{"echo": {HTTPMethods: []string{"GET", "POST"}, Description: "answers its arguments"}}, nil

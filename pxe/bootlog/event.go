@@ -20,6 +20,10 @@ type Event struct {
 	Offset int64 `json:"offset,omitempty"`
 	// Duration is how long it took so far, in nanoseconds.
 	Duration time.Duration `json:"duration,omitempty"`
+	// Blocks is how many blocks of a file were sent for the first time, and
+	// Resent how many again, because no acknowledgement came.
+	Blocks int64 `json:"blocks,omitempty"`
+	Resent int64 `json:"resent,omitempty"`
 	// Detail is a reason or an address, in words.
 	Detail string `json:"detail,omitempty"`
 }
@@ -42,6 +46,9 @@ type Boot struct {
 	// Powered tells whether the boot began with power being switched on. If
 	// not the machine restarted by itself, or power came on unseen.
 	Powered bool `json:"powered"`
+	// Attempt counts the boots since power came on, from 1: a machine that
+	// does not come up starts again by itself.
+	Attempt int `json:"attempt"`
 	// Entries are in the order of their first happening.
 	Entries []Entry `json:"entries"`
 	// Reached is when each stage was reached first.

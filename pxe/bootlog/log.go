@@ -17,6 +17,10 @@ type Config struct {
 	// Entries is how many lines a boot's timeline may have (256). A boot has
 	// about 40.
 	Entries int
+	// Deadlines are when a boot counts as standing still.
+	Deadlines Deadlines
+	// HearsDHCP says that DHCP requests are entered: their absence tells something.
+	HearsDHCP bool
 }
 
 // Log keeps the boots of many machines in memory. Its methods may be called
@@ -32,6 +36,7 @@ type Log struct {
 type machine struct {
 	boots []*record // the last is the present one
 	seen  time.Time
+	chain chain
 }
 
 // record is a boot as it is kept.
@@ -48,6 +53,7 @@ type key struct {
 }
 
 type subscriber struct {
+	id     string // "" = all
 	c      chan Update
 	missed int
 }
@@ -62,8 +68,13 @@ func New(cfg Config) *Log {
 	set(&cfg.Machines, 4096)
 	set(&cfg.Boots, 8)
 	set(&cfg.Entries, 256)
+	cfg.Deadlines = cfg.Deadlines.complete()
 	return &Log{cfg: cfg, machines: make(map[string]*machine), subs: make(map[*subscriber]struct{})}
 }
+
+// earlySign is how long before the news of it power may have come on: the
+// first requests of a machine can be faster than its unit's report.
+const earlySign = 5 * time.Second
 
 // StartBoot begins a new boot: power was switched on.
 func (l *Log) StartBoot(id string, at time.Time) {
@@ -73,11 +84,32 @@ func (l *Log) StartBoot(id string, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m := l.machine(id, at)
+	e := Event{ID: id, Time: at, Stage: StagePower}
+	if b := m.present(); b != nil && !b.Powered && b.Attempt == 1 && at.Sub(b.Start) < earlySign {
+		b.Powered = true // it was seen before the news of its power
+		e.Time = b.Start
+		l.add(b, e)
+		l.publish(e)
+		return
+	}
+	m.chain = newChain(at)
 	b := l.begin(m, id, at)
 	b.Powered = true
-	e := Event{ID: id, Time: at, Stage: StagePower}
 	l.add(b, e)
 	l.publish(e)
+}
+
+// Expect begins a boot of a machine of which nothing is known, as after the
+// start of this process: its deadlines count from now on.
+func (l *Log) Expect(id string, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if id == "" || l.machines[id] != nil {
+		return
+	}
+	m := l.machine(id, at)
+	m.chain = newChain(at)
+	l.begin(m, id, at)
 }
 
 // Record adds an event to the present boot of its machine. A machine that
@@ -93,8 +125,19 @@ func (l *Log) Record(e Event) {
 	if b == nil {
 		return
 	}
+	if b == m.present() {
+		m.chain.note(e)
+	}
 	l.add(b, e)
 	l.publish(e)
+}
+
+// present is the latest boot, nil if there is none.
+func (m *machine) present() *record {
+	if len(m.boots) == 0 {
+		return nil
+	}
+	return m.boots[len(m.boots)-1]
 }
 
 // Forget drops all that is known of a machine.
@@ -156,10 +199,11 @@ func (b *record) marks(from Stage) []time.Time {
 	return list
 }
 
-// Subscribe returns a channel on which all further events come. A subscriber
-// that does not keep up misses some. The channel is closed by stop.
-func (l *Log) Subscribe(buffer int) (updates <-chan Update, stop func()) {
-	s := &subscriber{c: make(chan Update, max(buffer, 1))}
+// Subscribe returns a channel on which all further events of a machine come,
+// or of all machines if id is empty. A subscriber that does not keep up misses
+// some. The channel is closed by stop.
+func (l *Log) Subscribe(id string, buffer int) (updates <-chan Update, stop func()) {
+	s := &subscriber{id: id, c: make(chan Update, max(buffer, 1))}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.subs[s] = struct{}{}
@@ -173,6 +217,9 @@ func (l *Log) Subscribe(buffer int) (updates <-chan Update, stop func()) {
 
 func (l *Log) publish(e Event) {
 	for s := range l.subs {
+		if s.id != "" && s.id != e.ID {
+			continue
+		}
 		select {
 		case s.c <- Update{Event: e, Missed: s.missed}:
 			s.missed = 0
@@ -208,8 +255,10 @@ func (l *Log) forgetQuietest() {
 	delete(l.machines, quietest)
 }
 
+// begin adds a boot to the machine's chain.
 func (l *Log) begin(m *machine, id string, at time.Time) *record {
-	b := &record{Boot: Boot{ID: id, Start: at, Quiet: at, Reached: make(map[Stage]time.Time)}, index: make(map[key]int)}
+	m.chain.attempts++
+	b := &record{Boot: Boot{ID: id, Start: at, Quiet: at, Attempt: m.chain.attempts, Reached: make(map[Stage]time.Time)}, index: make(map[key]int)}
 	if len(m.boots) == l.cfg.Boots {
 		m.boots = slices.Delete(m.boots, 0, 1)
 	}
@@ -220,10 +269,11 @@ func (l *Log) begin(m *machine, id string, at time.Time) *record {
 // bootOf tells which boot an event belongs to; nil means one that is not
 // remembered.
 func (l *Log) bootOf(m *machine, e Event) *record {
-	if len(m.boots) == 0 {
+	now := m.present()
+	if now == nil {
+		m.chain = newChain(e.Time)
 		return l.begin(m, e.ID, e.Time)
 	}
-	now := m.boots[len(m.boots)-1]
 	// A transfer that began before power was cut is given up long after.
 	if began := e.Time.Add(-e.Duration); e.Duration > 0 && began.Before(now.Start) {
 		for _, b := range slices.Backward(m.boots) {
@@ -233,16 +283,33 @@ func (l *Log) bootOf(m *machine, e Event) *record {
 		}
 		return nil
 	}
-	if e.Stage == StageFile && isFirst(e.Name) && now.restartedBy(e) {
-		return l.begin(m, e.ID, e.Time)
+	if !now.restartedBy(e) {
+		return now
 	}
-	return now
+	if now.rank() >= StageMount.rank() { // a running system that restarts by itself
+		m.chain = newChain(e.Time)
+	}
+	return l.begin(m, e.ID, e.Time)
 }
 
-// restartedBy tells whether a request for one of the first files means that
-// the machine has started again.
+// rank is how far the boot has come.
+func (b *Boot) rank() int {
+	most := -1
+	for s := range b.Reached {
+		most = max(most, s.rank())
+	}
+	return most
+}
+
+// restartedBy tells whether a request means that the machine has started again.
 func (b *record) restartedBy(e Event) bool {
-	if _, ok := b.Reached[StageKernel]; ok {
+	_, kernel := b.Reached[StageKernel]
+	switch {
+	case e.Stage == StageDHCP:
+		return kernel && e.Name == DHCPFirmware
+	case e.Stage != StageFile || !isFirst(e.Name):
+		return false
+	case kernel:
 		return e.Outcome == Probe || e.Outcome == Started || e.Outcome == Missing
 	}
 	// Without a kernel it is harder to tell: the first files are asked for

@@ -144,14 +144,14 @@ func TestExplain(t *testing.T) {
 	}{
 		"just on":         {nil, 2, "power came on 2 s ago, nothing was asked for yet"},
 		"never asks":      {nil, 61, "no TFTP request within 60 s: the EEPROM's BOOT_ORDER may lack network boot (0xf2)"},
-		"only an address": {[]bootlog.Event{reached(2, bootlog.StageDHCP)}, 70, "has an address, but has asked for no file: no TFTP request within 60 s"},
+		"only an address": {[]bootlog.Event{reached(2, bootlog.StageDHCP)}, 70, "has an address, but has asked for no file: no TFTP request within 30 s"},
 		"fetching":        {append(loading(), file(5, bootlog.Started, "kernel8.img", 0, 24e6), file(6, bootlog.Progress, "kernel8.img", 3.1e6, 24e6)), 7, "fetching kernel8.img, 3.1 MB of 24 MB"},
 		"stalled":         {append(loading(), file(5, bootlog.Started, "kernel8.img", 0, 24e6), file(6, bootlog.Progress, "kernel8.img", 3.1e6, 24e6)), 12, "stalled in kernel8.img at 3.1 MB of 24 MB: "},
 		"broken off":      {append(loading(), file(5, bootlog.Started, "kernel8.img", 0, 24e6), file(30, bootlog.Failed, "kernel8.img", 3.1e6, 24e6)), 31, "stalled in kernel8.img at 3.1 MB of 24 MB: "},
 		"no kernel":       {append(loading(), file(5, bootlog.Missing, "kernel8.img", 0, 0)), 6, "asked for kernel8.img which is missing"},
 		"nothing there":   {[]bootlog.Event{file(3, bootlog.Missing, "start4.elf", 0, 0), file(3.1, bootlog.Missing, "start.elf", 0, 0)}, 4, "asked for start4.elf, which is missing: nothing that it asked for is there: its serial number"},
 		"foreign":         {[]bootlog.Event{{ID: "m", Time: at(3), Stage: bootlog.StageFile, Outcome: bootlog.Denied, Name: "00000002/start4.elf", Detail: "it belongs to n2"}}, 4, "asked for 00000002/start4.elf, which was denied: the serial number or address belongs to another machine: it belongs to n2"},
-		"stops":           {loading(), 30, "last asked for cmdline.txt (done): no request within 15 s"},
+		"stops":           {loading(), 40, "last asked for cmdline.txt (done): no request within 30 s"},
 		"no mount yet":    {withKernel(), 12, "kernel fetched, but root not mounted yet"},
 		"no mount":        {withKernel(), 70, "kernel fetched, but root was never mounted: no NFS mount within 60 s"},
 		"mount refused":   {append(withKernel(), refused), 13, "kernel fetched, but root was never mounted: the NFS server refused the mount of /nodes/x: not exported"},
@@ -262,8 +262,8 @@ func TestBounds(t *testing.T) {
 func TestSubscribers(t *testing.T) {
 	t.Parallel()
 	l := bootlog.New(bootlog.Config{})
-	slow, stopSlow := l.Subscribe(2)
-	quick, stopQuick := l.Subscribe(100)
+	slow, stopSlow := l.Subscribe("m", 2)
+	quick, stopQuick := l.Subscribe("", 100)
 	for i := range 5 {
 		l.Record(file(float64(i), bootlog.Missing, fmt.Sprint(i), 0, 0))
 	}
@@ -293,7 +293,7 @@ func TestManyAtOnce(t *testing.T) {
 	for i := range 8 {
 		wg.Go(func() {
 			id := fmt.Sprint("m", i)
-			_, stop := l.Subscribe(1)
+			_, stop := l.Subscribe("", 1)
 			defer stop()
 			for j := range 200 {
 				l.StartBoot(id, at(float64(j)))

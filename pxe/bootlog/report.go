@@ -18,6 +18,12 @@ type Report struct {
 	// Cause is what probably holds it up and what to look at. Empty while
 	// there is no reason to worry.
 	Cause string `json:"cause,omitempty"`
+	// Stalled is true if there was no progress within the deadline of the
+	// stage, which is or was at Due unless there is progress before.
+	Stalled bool      `json:"stalled,omitempty"`
+	Due     time.Time `json:"due"`
+	// Silent is true if not one packet was seen since power came on.
+	Silent bool `json:"silent,omitempty"`
 	// File, Offset and Size are what was being fetched, if anything was.
 	File   string `json:"file,omitempty"`
 	Offset int64  `json:"offset,omitempty"`
@@ -32,17 +38,9 @@ func (r Report) String() string {
 	return r.Where + ": " + r.Cause
 }
 
-// How long a boot may be quiet at each point before a cause is named. A Pi 3
-// gives up after 25 s, a Pi 4 goes on asking DHCP for 45 s, and a file may take
-// 30 s.
-const (
-	quietPower    = 60 * time.Second
-	quietTransfer = 5 * time.Second
-	quietFile     = 15 * time.Second
-	quietKernel   = 60 * time.Second
-	quietMount    = 60 * time.Second
-	quietInit     = 180 * time.Second
-)
+// quietTransfer is how long a transfer may pause before it is called stalled in
+// words. Its deadline is longer.
+const quietTransfer = 5 * time.Second
 
 // Explain says where the latest boot of a machine stands, and the likely cause
 // if it does not go on.
@@ -53,12 +51,45 @@ func (l *Log) Explain(id string, now time.Time) Report {
 		l.mu.Unlock()
 		return Report{Where: "nothing was seen of this machine yet"}
 	}
-	b := m.boots[len(m.boots)-1].copy()
+	b := m.present().copy()
+	var before *Boot
+	if b.Attempt > 1 && len(m.boots) > 1 {
+		earlier := m.boots[len(m.boots)-2].copy()
+		before = &earlier
+	}
+	since, progress, silent := m.chain.since, m.chain.progress, len(m.chain.seen) == 0 && b.last(StageFile, Denied) == nil
 	l.mu.Unlock()
-	return b.explain(now)
+
+	x := explainer{Deadlines: l.cfg.Deadlines, hearsDHCP: l.cfg.HearsDHCP}
+	r := x.explain(&b, now)
+	r.Due = progress.Add(x.of(&b, r.Stage))
+	r.Stalled, r.Silent = r.Stage != StageLogin && !now.Before(r.Due), silent
+	if !r.Stalled {
+		return r
+	}
+	// What there is to say does not depend on how long ago this attempt began.
+	last := &b
+	if before != nil && before.rank() >= b.rank() {
+		last = before
+	}
+	told := x.explain(last, now.Add(time.Hour))
+	r.Where, r.Cause, r.File, r.Offset, r.Size = told.Where, told.Cause, told.File, told.Offset, told.Size
+	if r.Stage == "" || r.Stage == StagePower { // which counts the time
+		r.Where = x.explain(last, now).Where
+	}
+	if b.Attempt > 1 {
+		r.Where += fmt.Sprintf(" (it has started %d times in %s)", b.Attempt, seconds(now.Sub(since)))
+	}
+	return r
 }
 
-func (b *Boot) explain(now time.Time) Report {
+// explainer puts boots into words.
+type explainer struct {
+	Deadlines
+	hearsDHCP bool
+}
+
+func (x explainer) explain(b *Boot, now time.Time) Report {
 	r := Report{Start: b.Start, Quiet: b.Quiet}
 	for _, s := range order {
 		if _, ok := b.Reached[s]; ok {
@@ -71,26 +102,26 @@ func (b *Boot) explain(now time.Time) Report {
 		r.Where = fmt.Sprintf("%s, %s after power-on", StageLogin, b.Reached[StageLogin].Sub(b.Start).Round(100*time.Millisecond))
 	case StageInit:
 		r.Where = "init was started"
-		if quiet >= quietInit {
+		if quiet >= x.Init {
 			r.Cause = "no login was seen since: look at the console for what the system waits for"
 		}
 	case StageMount:
 		r.Where = "root was mounted, but init was not read"
-		if quiet >= quietMount {
+		if quiet >= x.Mount {
 			r.Cause = "the image may lack /sbin/init, or be for another kind of processor"
 		}
 	case StageKernel:
-		b.explainKernel(&r, quiet)
+		x.explainKernel(b, &r, quiet)
 	case StageFile:
-		b.explainFiles(&r, quiet)
+		x.explainFiles(b, &r, quiet)
 	default:
-		b.explainNoFiles(&r, now)
+		x.explainNoFiles(b, &r, now)
 	}
 	return r
 }
 
 // explainNoFiles: not one file was asked for.
-func (b *Boot) explainNoFiles(r *Report, now time.Time) {
+func (x explainer) explainNoFiles(b *Boot, r *Report, now time.Time) {
 	if e := b.last(StageFile, Denied); e != nil {
 		r.Where = fmt.Sprintf("asked for %s, which was denied", e.Name)
 		r.Cause = "the serial number or address belongs to another machine: " + e.Detail
@@ -99,20 +130,35 @@ func (b *Boot) explainNoFiles(r *Report, now time.Time) {
 	waited := now.Sub(b.Quiet)
 	if r.Stage == StageDHCP {
 		r.Where = "has an address, but has asked for no file"
-		if waited >= quietPower {
-			r.Cause = fmt.Sprintf("no TFTP request within %s of it: the answer may lack the TFTP server (option 66), or a firewall drops UDP port 69", seconds(quietPower))
+		if waited >= x.DHCP {
+			r.Cause = fmt.Sprintf("no TFTP request within %s of it: the answer may lack the TFTP server (option 66), or a firewall drops UDP port 69", seconds(x.DHCP))
 		}
 		return
 	}
+	if e := b.last(StageDHCP, Denied); e != nil {
+		r.Where, r.Cause = "asked for an address by DHCP and got none", e.Detail
+		return
+	}
 	r.Where = fmt.Sprintf("power came on %s ago, nothing was asked for yet", seconds(now.Sub(b.Start)))
-	if waited >= quietPower {
+	if !b.Powered {
+		r.Where = fmt.Sprintf("watched since %s, nothing was asked for", seconds(now.Sub(b.Start)))
+	}
+	switch {
+	case waited < x.Power:
+	case b.last(StageDHCP, Started) != nil:
+		r.Where = "asked for an address by DHCP, but never took one"
+		r.Cause = "the answer does not reach it, or it waits for another server's: look for a second DHCP server, and for a switch port that is still learning (STP)"
+	case x.hearsDHCP:
+		r.Cause = fmt.Sprintf("no DHCP request within %s: the EEPROM's BOOT_ORDER may lack network boot (0xf2), "+
+			"or the network cable or switch port may be dead", seconds(x.Power))
+	default:
 		r.Cause = fmt.Sprintf("no TFTP request within %s: the EEPROM's BOOT_ORDER may lack network boot (0xf2), "+
-			"the network cable or switch port may be dead, or no DHCP server answers", seconds(quietPower))
+			"the network cable or switch port may be dead, or no DHCP server answers", seconds(x.Power))
 	}
 }
 
 // explainFiles: files were asked for, but no kernel was sent whole.
-func (b *Boot) explainFiles(r *Report, quiet time.Duration) {
+func (x explainer) explainFiles(b *Boot, r *Report, quiet time.Duration) {
 	last := b.latest(StageFile)
 	if last == nil { // there was no room for it
 		r.Where = "boot files are being fetched"
@@ -122,12 +168,16 @@ func (b *Boot) explainFiles(r *Report, quiet time.Duration) {
 	switch {
 	case last.Outcome == Started && quiet < quietTransfer:
 		r.Where = fmt.Sprintf("fetching %s, %s of %s", last.Name, megabytes(last.Offset), megabytes(last.Size))
+		r.Cause = b.loss()
 		return
 	case last.Outcome == Started, last.Outcome == Failed:
 		r.Where = fmt.Sprintf("stalled in %s at %s of %s", last.Name, megabytes(last.Offset), megabytes(last.Size))
 		r.Cause = "the network is bad, or the power was cut or is too weak"
 		if last.Detail != "" {
 			r.Cause = last.Detail + ": " + r.Cause
+		}
+		if loss := b.loss(); loss != "" {
+			r.Cause += "; " + loss
 		}
 		return
 	}
@@ -147,24 +197,40 @@ func (b *Boot) explainFiles(r *Report, quiet time.Duration) {
 		r.Cause = "the image has no kernel of this name: see kernel= in config.txt"
 		return
 	}
-	if quiet >= quietFile {
-		r.Cause = fmt.Sprintf("no request within %s of it: the firmware stopped, most often because a file it needs is missing or damaged", seconds(quietFile))
+	if quiet >= x.File {
+		r.Cause = fmt.Sprintf("no request within %s of it: the firmware stopped, most often because a file it needs is missing or damaged", seconds(x.File))
 	}
 }
 
 // explainKernel: the kernel was sent, the root not mounted.
-func (b *Boot) explainKernel(r *Report, quiet time.Duration) {
+func (x explainer) explainKernel(b *Boot, r *Report, quiet time.Duration) {
 	r.Where = "kernel fetched, but root not mounted yet"
 	if e := b.last(StageMount, Denied); e != nil {
 		r.Where = "kernel fetched, but root was never mounted"
 		r.Cause = fmt.Sprintf("the NFS server refused the mount of %s: %s", e.Name, e.Detail)
 		return
 	}
-	if quiet >= quietKernel {
+	if quiet >= x.Kernel {
 		r.Where = "kernel fetched, but root was never mounted"
 		r.Cause = fmt.Sprintf("no NFS mount within %s: the kernel may lack NFS root or the network driver, "+
-			"cmdline.txt may lack ip=dhcp or name a wrong nfsroot=, or a firewall drops NFS", seconds(quietKernel))
+			"cmdline.txt may lack ip=dhcp or name a wrong nfsroot=, or a firewall drops NFS", seconds(x.Kernel))
 	}
+}
+
+// lossShown is the share of blocks that must be sent again before loss is spoken of.
+const lossShown = 0.01
+
+// loss says that the network loses packets, "" if it does not.
+func (b *Boot) loss() string {
+	var blocks, resent int64
+	for i := range b.Entries {
+		blocks += b.Entries[i].Blocks
+		resent += b.Entries[i].Resent
+	}
+	if resent == 0 || float64(resent) < lossShown*float64(blocks) {
+		return ""
+	}
+	return fmt.Sprintf("the network loses packets: %d of %d blocks had to be sent again; look at the cable, the switch port and its duplex mode", resent, blocks)
 }
 
 // latest returns the entry of a stage that happened last.

@@ -17,7 +17,9 @@ type Stage string
 const (
 	// StagePower: power was switched on.
 	StagePower Stage = "power"
-	// StageDHCP: the machine was given an address.
+	// StageDHCP: the machine was given an address. An event of it is named
+	// DHCPFirmware or DHCPSystem; with the outcome Started it only asked, with
+	// Denied it asked and got none.
 	StageDHCP Stage = "dhcp"
 	// StageFile: the machine asked for a file.
 	StageFile Stage = "file"
@@ -29,6 +31,14 @@ const (
 	StageInit Stage = "init"
 	// StageLogin: the system asks for a login, or has reported that it is up.
 	StageLogin Stage = "login"
+)
+
+// The names of DHCP events: who asks for an address.
+const (
+	// DHCPFirmware is the boot loader, by its PXE options.
+	DHCPFirmware = "firmware"
+	// DHCPSystem is the kernel or a later DHCP client.
+	DHCPSystem = "system"
 )
 
 var order = []Stage{StagePower, StageDHCP, StageFile, StageKernel, StageMount, StageInit, StageLogin}

@@ -3,9 +3,11 @@ package remote
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 
 	"caddyshack/pxe"
+	"caddyshack/pxe/bootlog"
 )
 
 // Client is the boot service of another process.
@@ -67,4 +69,55 @@ func (c *Client) BootStatus(ctx context.Context, nodeID string) (pxe.BootStatus,
 	var out pxe.BootStatus
 	err := c.end().call(ctx, prefix+"boot-status", node{nodeID}, &out)
 	return out, err
+}
+
+// PowerOn is pxe.Service's.
+func (c *Client) PowerOn(ctx context.Context, nodeID string) error {
+	return c.end().call(ctx, prefix+"power-on", node{nodeID}, &nothing{})
+}
+
+// Seen is pxe.Service's.
+func (c *Client) Seen(ctx context.Context, nodeID string, sign pxe.Sign) error {
+	return c.end().call(ctx, prefix+"seen", seen{nodeID, sign}, &nothing{})
+}
+
+// Settled is pxe.Service's.
+func (c *Client) Settled(ctx context.Context) ([]pxe.SettledBoot, error) {
+	var out []pxe.SettledBoot
+	err := c.end().call(ctx, prefix+"settled", nothing{}, &out)
+	return out, err
+}
+
+// Boots is pxe.Service's.
+func (c *Client) Boots(ctx context.Context, nodeID string) ([]bootlog.Boot, error) {
+	var out []bootlog.Boot
+	err := c.end().call(ctx, prefix+"boots", node{nodeID}, &out)
+	return out, err
+}
+
+// FollowBoot is pxe.Service's: the other side sends one JSON value for each update.
+func (c *Client) FollowBoot(ctx context.Context, nodeID string, send func(bootlog.Update) error) error {
+	body, err := json.Marshal(node{nodeID})
+	if err != nil {
+		return fmt.Errorf("writing the call follow-boot: %w", err)
+	}
+	answer, err := c.end().do(ctx, http.MethodPost, prefix+"follow-boot", body)
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	dec := json.NewDecoder(answer)
+	for {
+		var u bootlog.Update
+		err := dec.Decode(&u)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return c.end().lost("broke off what it tells of node %s: %w", nodeID, err)
+		}
+		if err := send(u); err != nil {
+			return err
+		}
+	}
 }

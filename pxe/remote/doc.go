@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 
 	"caddyshack/pxe"
+	"caddyshack/pxe/bootlog"
 )
 
 // Service is what is carried; *pxe.Service is one, and Client is its twin.
@@ -22,6 +23,17 @@ type Service interface {
 	Remove(ctx context.Context, nodeID string) error
 	ExpectBoot(ctx context.Context, nodeID string) error
 	BootStatus(ctx context.Context, nodeID string) (pxe.BootStatus, error)
+	PowerOn(ctx context.Context, nodeID string) error
+	Seen(ctx context.Context, nodeID string, sign pxe.Sign) error
+	Settled(ctx context.Context) ([]pxe.SettledBoot, error)
+	Boots(ctx context.Context, nodeID string) ([]bootlog.Boot, error)
+	FollowBoot(ctx context.Context, nodeID string, send func(bootlog.Update) error) error
+}
+
+// seen is the argument of the call Seen.
+type seen struct {
+	NodeID string   `json:"node_id"`
+	Sign   pxe.Sign `json:"sign"`
 }
 
 // node names the node a call is about.

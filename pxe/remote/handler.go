@@ -10,6 +10,7 @@ import (
 
 	"caddyshack/baremetal"
 	"caddyshack/pxe"
+	"caddyshack/pxe/bootlog"
 	"caddyshack/pxe/configdrive"
 )
 
@@ -42,6 +43,28 @@ func Handler(s Service, secret string) (http.Handler, error) {
 	handle(mux, prefix+"boot-status", func(ctx context.Context, in node) (pxe.BootStatus, error) {
 		return s.BootStatus(ctx, in.NodeID)
 	})
+	handle(mux, prefix+"power-on", func(ctx context.Context, in node) (nothing, error) { return nothing{}, s.PowerOn(ctx, in.NodeID) })
+	handle(mux, prefix+"seen", func(ctx context.Context, in seen) (nothing, error) {
+		return nothing{}, s.Seen(ctx, in.NodeID, in.Sign)
+	})
+	handle(mux, prefix+"settled", func(ctx context.Context, _ nothing) ([]pxe.SettledBoot, error) { return s.Settled(ctx) })
+	handle(mux, prefix+"boots", func(ctx context.Context, in node) ([]bootlog.Boot, error) { return s.Boots(ctx, in.NodeID) })
+	mux.HandleFunc("POST "+prefix+"follow-boot", func(w http.ResponseWriter, r *http.Request) {
+		in, ok := argument[node](w, r)
+		if !ok {
+			return
+		}
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		w.WriteHeader(http.StatusOK)
+		out, flush := json.NewEncoder(w), http.NewResponseController(w)
+		_ = flush.Flush() // a caller that went away is noticed when there is something to tell
+		_ = s.FollowBoot(r.Context(), in.NodeID, func(u bootlog.Update) error {
+			if err := out.Encode(u); err != nil {
+				return err
+			}
+			return flush.Flush()
+		})
+	})
 	return Guard(mux, secret), nil
 }
 
@@ -61,11 +84,8 @@ func Guard(h http.Handler, secret string) http.Handler {
 // handle adds one call: its argument and its result are JSON.
 func handle[In, Out any](mux *http.ServeMux, path string, call func(context.Context, In) (Out, error)) {
 	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
-		var in In
-		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&in); err != nil {
-			reply(w, http.StatusBadRequest, failure{Kind: baremetal.Invalid.String(), Message: "reading the call: " + err.Error()})
+		in, ok := argument[In](w, r)
+		if !ok {
 			return
 		}
 		out, err := call(r.Context(), in)
@@ -85,6 +105,17 @@ func fail(w http.ResponseWriter, err error) {
 		f.Lost = lost.Part
 	}
 	reply(w, http.StatusUnprocessableEntity, f)
+}
+
+// argument reads the argument of a call; without one the caller was told why.
+func argument[In any](w http.ResponseWriter, r *http.Request) (in In, ok bool) {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&in); err != nil {
+		reply(w, http.StatusBadRequest, failure{Kind: baremetal.Invalid.String(), Message: "reading the call: " + err.Error()})
+		return in, false
+	}
+	return in, true
 }
 
 func reply(w http.ResponseWriter, status int, v any) {

@@ -14,6 +14,7 @@ import (
 
 	"caddyshack/baremetal"
 	"caddyshack/pxe"
+	"caddyshack/pxe/bootlog"
 	"caddyshack/pxe/configdrive"
 	"caddyshack/pxe/remote"
 )
@@ -23,6 +24,8 @@ type twin struct {
 	got    any
 	err    error
 	status pxe.BootStatus
+	boots  []bootlog.Boot
+	update bootlog.Update
 }
 
 func (t *twin) CheckImage(_ context.Context, i pxe.ImageSource) error { t.got = i; return t.err }
@@ -43,6 +46,27 @@ func (t *twin) BootStatus(_ context.Context, id string) (pxe.BootStatus, error) 
 	return t.status, t.err
 }
 
+func (t *twin) PowerOn(_ context.Context, id string) error { t.got = id; return t.err }
+func (t *twin) Seen(_ context.Context, id string, sign pxe.Sign) error {
+	t.got = id + " " + string(sign)
+	return t.err
+}
+func (t *twin) Settled(context.Context) ([]pxe.SettledBoot, error) {
+	t.got = nil
+	return []pxe.SettledBoot{{NodeID: "n", Summary: t.boots[0].Summary(), Report: t.status.Report, Up: true}}, t.err
+}
+func (t *twin) Boots(_ context.Context, id string) ([]bootlog.Boot, error) {
+	t.got = id
+	return t.boots, t.err
+}
+func (t *twin) FollowBoot(_ context.Context, id string, send func(bootlog.Update) error) error {
+	t.got = id
+	if t.err != nil {
+		return t.err
+	}
+	return send(t.update)
+}
+
 func dial(t *testing.T, s remote.Service, secret string) *remote.Client {
 	t.Helper()
 	h, err := remote.Handler(s, "right")
@@ -61,8 +85,12 @@ func TestRoundTrip(t *testing.T) {
 	drive := json.RawMessage(`{"meta_data":{"a":"b"}}`)
 	root := pxe.RootRequest{NodeID: "n", Generation: "g", Hostname: "h", Image: img, MAC: "m", ConfigDrive: drive}
 	pub := pxe.PublishRequest{NodeID: "n", Client: netip.MustParseAddr("127.77.1.2"), MAC: "m", Serial: "s", KernelParams: "quiet"}
-	status := pxe.BootStatus{Signs: []pxe.Sign{pxe.SignMounted}, Summary: "said", Since: time.Unix(5, 7).UTC()}
-	s := &twin{status: status}
+	status := pxe.BootStatus{Signs: []pxe.Sign{pxe.SignMounted}, Since: time.Unix(5, 7).UTC(), Report: bootlog.Report{
+		Stage: bootlog.StageFile, Where: "said", Cause: "why", File: "k", Offset: 3, Size: 5, Stalled: true, Due: time.Unix(7, 0).UTC(), Silent: true}}
+	boot := bootlog.Boot{ID: "n", Start: time.Unix(9, 0).UTC(), Powered: true, Attempt: 1, Entries: []bootlog.Entry{{
+		Event: bootlog.Event{ID: "n", Time: time.Unix(9, 0).UTC(), Stage: bootlog.StageFile, Outcome: bootlog.Done, Name: "k", Size: 5, Blocks: 2, Resent: 1},
+		Count: 1, Last: time.Unix(10, 0).UTC()}}, Reached: map[bootlog.Stage]time.Time{bootlog.StageKernel: time.Unix(10, 0).UTC()}, Quiet: time.Unix(10, 0).UTC()}
+	s := &twin{status: status, boots: []bootlog.Boot{boot}, update: bootlog.Update{Event: boot.Entries[0].Event, Missed: 3}}
 	c := dial(t, s, "right")
 	ctx := t.Context()
 	for name, tc := range map[string]struct {
@@ -70,14 +98,27 @@ func TestRoundTrip(t *testing.T) {
 		got  any
 		out  any
 	}{
-		"check":   {func() (any, error) { return nil, c.CheckImage(ctx, img) }, img, nil},
-		"drive":   {func() (any, error) { return nil, c.CheckConfigDrive(ctx, drive) }, drive, nil},
-		"fetch":   {func() (any, error) { return c.FetchImage(ctx, img) }, img, pxe.Fetched{Progress: "compiling init"}},
-		"create":  {func() (any, error) { return nil, c.CreateRoot(ctx, root) }, root, nil},
-		"publish": {func() (any, error) { return nil, c.Publish(ctx, pub) }, pub, nil},
-		"remove":  {func() (any, error) { return nil, c.Remove(ctx, "n") }, "n", nil},
-		"expect":  {func() (any, error) { return nil, c.ExpectBoot(ctx, "n") }, "n", nil},
-		"status":  {func() (any, error) { return c.BootStatus(ctx, "n") }, "n", status},
+		"drive":    {func() (any, error) { return nil, c.CheckConfigDrive(ctx, drive) }, drive, nil},
+		"check":    {func() (any, error) { return nil, c.CheckImage(ctx, img) }, img, nil},
+		"fetch":    {func() (any, error) { return c.FetchImage(ctx, img) }, img, pxe.Fetched{Progress: "compiling init"}},
+		"create":   {func() (any, error) { return nil, c.CreateRoot(ctx, root) }, root, nil},
+		"publish":  {func() (any, error) { return nil, c.Publish(ctx, pub) }, pub, nil},
+		"remove":   {func() (any, error) { return nil, c.Remove(ctx, "n") }, "n", nil},
+		"expect":   {func() (any, error) { return nil, c.ExpectBoot(ctx, "n") }, "n", nil},
+		"status":   {func() (any, error) { return c.BootStatus(ctx, "n") }, "n", status},
+		"power on": {func() (any, error) { return nil, c.PowerOn(ctx, "n") }, "n", nil},
+		"seen":     {func() (any, error) { return nil, c.Seen(ctx, "n", pxe.SignHome) }, "n phone-home", nil},
+		"settled": {func() (any, error) { return c.Settled(ctx) }, nil,
+			[]pxe.SettledBoot{{NodeID: "n", Summary: boot.Summary(), Report: status.Report, Up: true}}},
+		"boots": {func() (any, error) { return c.Boots(ctx, "n") }, "n", s.boots},
+		"follow": {func() (any, error) {
+			var got bootlog.Update
+			err := c.FollowBoot(ctx, "n", func(u bootlog.Update) error { got = u; return nil })
+			if baremetal.IsKind(err, baremetal.Unavailable) { // the other side has no more to tell
+				err = nil
+			}
+			return got, err
+		}, "n", s.update},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := tc.call()

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"caddyshack/conductor"
+	"caddyshack/drivers/nfsroot"
+	"caddyshack/pxe"
+	"caddyshack/pxe/bootlog"
+)
+
+// deadlines are those of the boot log; what is not set stays zero, its default.
+func (w WatchdogConfig) deadlines() bootlog.Deadlines {
+	return bootlog.Deadlines{
+		Power: w.Power.Duration, DHCP: w.DHCP.Duration, Transfer: w.Transfer.Duration, File: w.File.Duration,
+		Kernel: w.Kernel.Duration, Mount: w.Mount.Duration, Init: w.Init.Duration,
+	}
+}
+
+// watchdog is what waits for machines that boot.
+func (d *daemon) watchdog() nfsroot.Watchdog {
+	w := nfsroot.Watchdog{Mark: pxe.Sign(d.cfg.Deploy.BootMark), Within: d.cfg.Deploy.BootTimeout.Duration}
+	if tries := d.cfg.Boot.Watchdog.Tries; tries != nil {
+		if w.Tries = *tries; w.Tries == 0 {
+			w.Tries = -1
+		}
+	}
+	return w
+}
+
+// newBootMetrics counts what became of boots.
+func newBootMetrics(reg *prometheus.Registry) func(conductor.BootOutcome) {
+	boots := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "caddyshack_boots_total", Help: "Boots of machines that came up or stood still, and power-cycles because of the latter.",
+	}, []string{"outcome"})
+	reg.MustRegister(boots)
+	for _, o := range []conductor.BootOutcome{conductor.BootUp, conductor.BootStalled, conductor.BootCycled} {
+		boots.WithLabelValues(string(o))
+	}
+	return func(o conductor.BootOutcome) { boots.WithLabelValues(string(o)).Inc() }
+}

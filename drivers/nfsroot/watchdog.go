@@ -1,0 +1,92 @@
+package nfsroot
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"caddyshack/baremetal"
+	"caddyshack/drivers"
+	"caddyshack/pxe"
+)
+
+// Watchdog waits for a machine to boot, and helps one that stands still. It
+// serves every step or verb that has just switched a machine on and waits for
+// what it boots: deploying, cleaning, inspection, rescue.
+type Watchdog struct {
+	// Mark is the sign by which a machine has booted; "" = its root is mounted.
+	Mark pxe.Sign
+	// Within is how long one try may take from power-on to the mark, 0 = 5 min.
+	Within time.Duration
+	// Tries is how often a machine that stands still is power-cycled before the
+	// wait fails; 0 = 2, negative = never.
+	Tries int
+}
+
+// watchPoll is how often a boot is looked at between its signs.
+const watchPoll = 5 * time.Second
+
+// Await tells whether the machine has booted, must still be waited for, or is
+// to be power-cycled because it stands still. It is called again and again; the
+// tries are counted in the task's journal. Once they are used up it fails with
+// what the boot log has to say. A boot of before is forgotten with ExpectBoot
+// before the machine is switched on.
+func (w Watchdog) Await(ctx context.Context, boot BootService, t *drivers.Task) (drivers.Result, error) {
+	s, err := boot.BootStatus(ctx, t.Node.UUID)
+	if err != nil {
+		return drivers.Result{}, err
+	}
+	if w.Mark == "" {
+		w.Mark = pxe.SignMounted
+	}
+	if s.Gave(w.Mark) {
+		return drivers.Done(), nil
+	}
+	within := w.Within
+	if within == 0 {
+		within = 5 * time.Minute
+	}
+	wait := drivers.Wait{Reason: awaited[w.Mark], Hint: s.Report.String(), Within: within, Poll: watchPoll, Callback: true}
+	if !s.Report.Stalled {
+		if left := time.Until(s.Report.Due); left > 0 {
+			wait.Poll = min(wait.Poll, left+time.Millisecond)
+		}
+		return drivers.WaitFor(wait), nil
+	}
+	cycles, _ := strconv.Atoi(t.Journal.Get(drivers.CyclesKey)) // none is 0
+	if cycles >= w.tries() {
+		return drivers.Result{}, baremetal.Errorf(baremetal.Unavailable, "%s%s", s.Report, afterCycles(cycles))
+	}
+	if err := boot.ExpectBoot(ctx, t.Node.UUID); err != nil {
+		return drivers.Result{}, err
+	}
+	wait.Cycle = s.Report.String()
+	return drivers.WaitFor(wait), nil
+}
+
+func (w Watchdog) tries() int {
+	const usual = 2
+	if w.Tries == 0 {
+		return usual
+	}
+	return w.Tries
+}
+
+func afterCycles(n int) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "; one power-cycle did not help"
+	}
+	return fmt.Sprintf("; %d power-cycles did not help", n)
+}
+
+// awaited says what a mark's absence means. The texts do not change while a
+// machine boots: each change is a write.
+var awaited = map[pxe.Sign]string{
+	pxe.SignMounted: "the machine has not mounted its root yet",
+	pxe.SignLogin:   "the machine has not asked for a login on its serial console yet",
+	pxe.SignHome:    "the machine's system has not told that it is up yet",
+}
