@@ -35,6 +35,7 @@ packages: ## Install the Debian packages the tests need (as root)
 .PHONY: test
 test: go-version packages ## All tests, as CI runs them
 	$(SUITE) unit $(MAKE) test-unit
+	$(SUITE) fuzz $(MAKE) fuzz
 	$(SUITE) lint $(MAKE) lint
 	$(SUITE) web $(MAKE) web
 	$(SUITE) clients $(MAKE) test-clients
@@ -56,6 +57,10 @@ test-e2e: build firmware-host ## The real openstack client, mosquitto and Postgr
 test-clients: go-version ## The openstack client and a browser against single rooms
 	@$(GO) test -tags clients -count=1 -run Openstack ./ironicapi
 	@$(GO) test -tags browser -count=1 ./drivers/console
+
+.PHONY: fuzz
+fuzz: go-version ## Every Go fuzz target, a minute in all
+	@GO=$(GO) scripts/fuzz 60
 
 .PHONY: test-netboot
 test-netboot: build ## The demo image in QEMU, with its root over our NFS
@@ -107,6 +112,7 @@ firmware: ## Build and test the firmware
 
 .PHONY: soak
 soak: build ## The long tests
+	@GO=$(GO) scripts/fuzz 3600
 	@$(MAKE) -C firmware soak
 
 .PHONY: clean

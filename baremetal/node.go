@@ -128,8 +128,9 @@ type Intent struct {
 	AbortAfter bool `json:"abort_after,omitempty"`
 	// RequestID is the request that asked, for the logs.
 	RequestID string `json:"request_id,omitempty"`
-	// User is who asked, for the history.
-	User string `json:"user,omitempty"`
+	// User is who asked, and Project the project it was asked for, for the history.
+	User    string `json:"user,omitempty"`
+	Project string `json:"project,omitempty"`
 }
 
 // Idle tells whether nothing is asked for.

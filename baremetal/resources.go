@@ -17,6 +17,8 @@ type Port struct {
 	LocalLinkConnection Object
 	PXEEnabled          bool
 	IsSmartNIC          bool
+	// ForDynamicPortgroup allows a network driver to take the port for a port group that it makes.
+	ForDynamicPortgroup bool
 	PhysicalNetwork     string
 	PortgroupUUID       string
 	CreatedAt           time.Time
@@ -126,7 +128,8 @@ type HistoryEntry struct {
 	EventType            string // provisioning, power, console, transition, …
 	Event                string
 	Conductor            string
-	User                 string
+	User                 string // who asked for it, "" for nobody
+	Project              string // the project it was asked for
 	State                ProvisionState
 	TargetProvisionState ProvisionState
 	DurationSeconds      float64

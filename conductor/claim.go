@@ -119,8 +119,45 @@ func (c *Conductor) room() error {
 
 // borrow claims the node for a synchronous call and runs use under the claim.
 func (c *Conductor) borrow(ctx context.Context, ident string, use func(ctx context.Context, w *work) error) error {
-	if err := c.room(); err != nil {
+	w, wctx, giveBack, err := c.lend(ctx, ident)
+	if err != nil {
 		return err
+	}
+	callCtx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(wctx, func() { cancel(context.Cause(wctx)) })
+	defer stop()
+	err = use(callCtx, w)
+	if released := giveBack(); err == nil {
+		err = released
+	}
+	return err
+}
+
+// borrowAside is borrow for a call that nobody waits for: it returns once the
+// node is claimed, and what use answers is only logged.
+func (c *Conductor) borrowAside(ctx context.Context, ident string, use func(ctx context.Context, w *work) error) error {
+	w, wctx, giveBack, err := c.lend(ctx, ident)
+	if err != nil {
+		return err
+	}
+	go func() {
+		err := use(wctx, w)
+		if released := giveBack(); err == nil {
+			err = released
+		}
+		if err != nil {
+			w.log.Error("asynchronous call failed", "err", err)
+		}
+	}()
+	return nil
+}
+
+// lend claims the node. The context ends when the claim is lost or the
+// conductor stops; giveBack releases the claim and must be called.
+func (c *Conductor) lend(ctx context.Context, ident string) (w *work, wctx context.Context, giveBack func() error, err error) {
+	if err := c.room(); err != nil {
+		return nil, nil, nil, err
 	}
 	var wake time.Time
 	n, err := c.whenFree(ctx, ident, func(n *baremetal.Node, now time.Time) error {
@@ -132,25 +169,19 @@ func (c *Conductor) borrow(ctx context.Context, ident string, use func(ctx conte
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, nil, nil, err
 	}
-	w, wctx := c.hold(n)
-	defer c.let(w)
-	callCtx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := context.AfterFunc(wctx, func() { cancel(context.Cause(wctx)) })
-	defer stop()
-	useErr := use(callCtx, w)
-	relCtx, relCancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
-	defer relCancel()
-	if err := w.write(relCtx, func(n *baremetal.Node, now time.Time) error {
-		n.Work.Journal = ""
-		drop(n, w.laterWake(n, wake))
-		return nil
-	}); err != nil && useErr == nil {
-		useErr = err
-	}
-	return useErr
+	w, wctx = c.hold(n)
+	return w, wctx, func() error {
+		defer c.let(w)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+		defer cancel()
+		return w.write(ctx, func(n *baremetal.Node, now time.Time) error {
+			n.Work.Journal = ""
+			drop(n, w.laterWake(n, wake))
+			return nil
+		})
+	}, nil
 }
 
 const releaseTimeout = 5 * time.Second

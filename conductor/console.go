@@ -28,7 +28,7 @@ func (c *Conductor) SetConsole(ctx context.Context, who Caller, ident string, en
 		}
 		n.LastError = ""
 		n.Work.Intent.Console = &enabled
-		n.Work.Intent.RequestID, n.Work.Intent.User = who.RequestID, who.User
+		who.asks(&n.Work.Intent)
 		return nil
 	})
 	return err
@@ -120,7 +120,7 @@ func (c *Conductor) restoreConsoles(ctx context.Context) error {
 		}
 		if err != nil {
 			c.Log.Warn("starting a console again failed", "node", n.UUID, "err", err)
-			c.history(ctx, &n, baremetal.SeverityError, "console", consoleError(true, err))
+			c.seen(ctx, &n, baremetal.SeverityError, "console", consoleError(true, err))
 		}
 	}
 	return nil

@@ -106,7 +106,7 @@ func (w *work) discoverPorts(ctx context.Context, inventory map[string]any) erro
 			}
 			continue
 		}
-		p := baremetal.Port{UUID: baremetal.NewUUID(), NodeUUID: w.node.UUID, Address: mac, PXEEnabled: true}
+		p := baremetal.Port{UUID: baremetal.NewUUID(), NodeUUID: w.node.UUID, Address: mac, PXEEnabled: true, ForDynamicPortgroup: true}
 		if err := w.c.Store.CreatePort(ctx, &p); err != nil && !baremetal.IsKind(err, baremetal.Conflict) {
 			return err
 		}

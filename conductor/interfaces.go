@@ -131,34 +131,6 @@ func (c *Conductor) SetIndicatorState(ctx context.Context, who Caller, ident, co
 	})
 }
 
-// VendorMethods lists the methods of the node's vendor interface.
-func (c *Conductor) VendorMethods(ctx context.Context, ident string) (map[string]VendorMethod, error) {
-	return read(ctx, c, ident, "vendor", "vendor passthru", func(v any, t *drivers.Task) (map[string]VendorMethod, error) {
-		if v, ok := v.(drivers.Vendor); ok {
-			return v.VendorMethods(t), nil
-		}
-		return map[string]VendorMethod{}, nil
-	})
-}
-
-// VendorCall runs a vendor method; an unknown one is kind Invalid.
-func (c *Conductor) VendorCall(ctx context.Context, who Caller, ident, method, httpMethod string, args map[string]any) (VendorResult, error) {
-	var out VendorResult
-	err := do(ctx, c, who, ident, "vendor", "vendor passthru", func(ctx context.Context, v drivers.Vendor, t *drivers.Task) error {
-		m, ok := v.VendorMethods(t)[method]
-		if !ok {
-			return baremetal.Errorf(baremetal.Invalid, "Method %s not found in the vendor interface of node %s.", method, t.Node.UUID)
-		}
-		if !slices.Contains(m.HTTPMethods, httpMethod) {
-			return baremetal.Errorf(baremetal.Invalid, "Method %s does not support HTTP %s; it takes %v.", method, httpMethod, m.HTTPMethods)
-		}
-		value, err := v.VendorCall(ctx, t, method, httpMethod, args)
-		out = VendorResult{Value: value, Async: m.Async}
-		return err
-	})
-	return out, err
-}
-
 // Drivers describes the hardware types of all live conductors; those of other
 // processes are known by name only where this one does not have them.
 func (c *Conductor) Drivers(context.Context) ([]DriverInfo, error) {

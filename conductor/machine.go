@@ -110,41 +110,6 @@ func (c *Conductor) exampleNode(driver string) (baremetal.Node, error) {
 	return n, nil
 }
 
-// DriverVendorMethods lists the methods of a driver itself.
-func (c *Conductor) DriverVendorMethods(_ context.Context, driver string) (map[string]VendorMethod, error) {
-	n, err := c.exampleNode(driver)
-	if err != nil {
-		return nil, err
-	}
-	if v, err := drivers.As[drivers.DriverVendor](c.Registry, &n, "vendor", "vendor_passthru"); err == nil {
-		return v.DriverMethods(), nil
-	}
-	return map[string]VendorMethod{}, nil
-}
-
-// DriverVendorCall runs a method of a driver itself; an unknown one is kind Invalid.
-func (c *Conductor) DriverVendorCall(ctx context.Context, _ Caller, driver, method, httpMethod string, args map[string]any) (VendorResult, error) {
-	n, err := c.exampleNode(driver)
-	if err != nil {
-		return VendorResult{}, err
-	}
-	v, err := drivers.As[drivers.DriverVendor](c.Registry, &n, "vendor", "vendor_passthru")
-	if err != nil {
-		return VendorResult{}, err
-	}
-	m, ok := v.DriverMethods()[method]
-	switch {
-	case !ok:
-		return VendorResult{}, baremetal.Errorf(baremetal.Invalid, "Method %s not found in the vendor interface of driver %s.", method, driver)
-	case !slices.Contains(m.HTTPMethods, httpMethod):
-		return VendorResult{}, baremetal.Errorf(baremetal.Invalid, "Method %s does not support HTTP %s; it takes %v.", method, httpMethod, m.HTTPMethods)
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.PowerTimeout)
-	defer cancel()
-	value, err := v.DriverCall(ctx, method, httpMethod, args)
-	return VendorResult{Value: value, Async: m.Async}, err
-}
-
 // media is the body of a MediaDocument.
 type media struct {
 	Media []baremetal.VirtualMedium `json:"media"`

@@ -24,7 +24,7 @@ func (c *Conductor) CreateNode(ctx context.Context, who Caller, n *baremetal.Nod
 		return err
 	}
 	n.Work.HardwareKey = c.hardwareKey(n)
-	n.Work.Intent.User, n.Work.Intent.RequestID = "", ""
+	Caller{}.asks(&n.Work.Intent)
 	if err := c.Store.CreateNode(ctx, n); err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (c *Conductor) lookAtPower(n baremetal.Node) {
 		})
 		switch {
 		case err == nil && set:
-			c.history(ctx, &after, baremetal.SeverityInfo, "power", fmt.Sprintf("Power state changed from unknown to %s: first look", state))
+			c.seen(ctx, &after, baremetal.SeverityInfo, "power", fmt.Sprintf("Power state changed from unknown to %s: first look", state))
 		case err != nil && ctx.Err() == nil:
 			c.Log.Warn("recording the power of a new node failed", "node", n.UUID, "err", err)
 		}

@@ -53,7 +53,7 @@ func (c *Conductor) SetPower(ctx context.Context, who Caller, ident string, r Po
 		if n.DriverInternalInfo.Has(bootCyclesKey) { // a person's turn
 			n.DriverInternalInfo = n.DriverInternalInfo.Without(bootCyclesKey)
 		}
-		n.Work.Intent.RequestID, n.Work.Intent.User = who.RequestID, who.User
+		who.asks(&n.Work.Intent)
 		return nil
 	})
 	return err
@@ -192,7 +192,7 @@ func (c *Conductor) Observe(ctx context.Context, o drivers.Observation) error {
 		event += ": " + o.Reason
 	}
 	c.Log.Info("power observed", "node", before.UUID, "from", was, "to", is, "reason", o.Reason)
-	c.history(ctx, &before, severity, "power", event)
+	c.seen(ctx, &before, severity, "power", event)
 	return nil
 }
 

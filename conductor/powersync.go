@@ -123,7 +123,7 @@ func (c *Conductor) powerFailed(ctx context.Context, uuid string, cause error) {
 		return
 	}
 	c.Log.Error("power failure", "node", uuid, "err", cause)
-	c.history(ctx, &n, baremetal.SeverityError, "power", msg)
+	c.seen(ctx, &n, baremetal.SeverityError, "power", msg)
 }
 
 // powerDiffers records what a machine shows, or imposes what is recorded.
@@ -143,7 +143,7 @@ func (c *Conductor) powerDiffers(ctx context.Context, n baremetal.Node, state ba
 		return nil
 	})
 	if err == nil && after.PowerState == state {
-		c.history(ctx, &after, baremetal.SeverityInfo, "power", fmt.Sprintf("Power state changed from %q to %q", was, state))
+		c.seen(ctx, &after, baremetal.SeverityInfo, "power", fmt.Sprintf("Power state changed from %q to %q", was, state))
 	}
 }
 
@@ -168,7 +168,7 @@ func (c *Conductor) recoverPower(ctx context.Context) {
 		})
 		if err == nil {
 			c.Log.Info("power answers again", "node", n.UUID)
-			c.history(ctx, &after, baremetal.SeverityInfo, "power", "The power answers again; the node is out of maintenance")
+			c.seen(ctx, &after, baremetal.SeverityInfo, "power", "The power answers again; the node is out of maintenance")
 		}
 	}
 }

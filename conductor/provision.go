@@ -38,7 +38,7 @@ func (c *Conductor) SetProvision(ctx context.Context, who Caller, ident string, 
 		from = n.ProvisionState
 		next, _ := n.ProvisionState.Next(event)
 		n.LastError = ""
-		n.Work.Intent.RequestID, n.Work.Intent.User = who.RequestID, who.User
+		who.asks(&n.Work.Intent)
 		if event == baremetal.EventAbort && mustFinish(n) {
 			n.Work.Intent.AbortAfter = true
 			showStep(n, kindOf(n.ProvisionState))

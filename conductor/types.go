@@ -19,6 +19,12 @@ type (
 type Caller struct {
 	RequestID string
 	User      string
+	Project   string // "" for somebody who acts for no project
+}
+
+// asks notes in an intent who asked for it.
+func (who Caller) asks(i *baremetal.Intent) {
+	i.RequestID, i.User, i.Project = who.RequestID, who.User, who.Project
 }
 
 // PowerRequest is PUT states/power.

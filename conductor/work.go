@@ -189,9 +189,16 @@ func (c *Conductor) note(n *baremetal.Node, severity baremetal.Severity, kind, e
 func (c *Conductor) entry(n *baremetal.Node, severity baremetal.Severity, kind, event string, took time.Duration) baremetal.HistoryEntry {
 	return baremetal.HistoryEntry{
 		UUID: baremetal.NewUUID(), NodeUUID: n.UUID, Severity: severity, EventType: kind, Event: event,
-		Conductor: c.Host, User: n.Work.Intent.User, State: n.ProvisionState, TargetProvisionState: n.TargetProvisionState,
+		Conductor: c.Host, User: n.Work.Intent.User, Project: n.Work.Intent.Project, State: n.ProvisionState, TargetProvisionState: n.TargetProvisionState,
 		DurationSeconds: max(took, 0).Seconds(),
 	}
+}
+
+// seen adds an event that nobody asked for.
+func (c *Conductor) seen(ctx context.Context, n *baremetal.Node, severity baremetal.Severity, kind, event string) {
+	unasked := *n
+	Caller{}.asks(&unasked.Work.Intent)
+	c.history(ctx, &unasked, severity, kind, event)
 }
 
 func (c *Conductor) history(ctx context.Context, n *baremetal.Node, severity baremetal.Severity, kind, event string) {

@@ -259,6 +259,12 @@ type Vendor interface {
 	VendorCall(ctx context.Context, t *Task, method string, httpMethod string, args map[string]any) (any, error)
 }
 
+// VendorChecker is implemented by a Vendor that can tell without a claim whether
+// a call's arguments will do, before an asynchronous method is accepted.
+type VendorChecker interface {
+	CheckVendorCall(t *Task, method string, args map[string]any) error
+}
+
 // DriverVendor is implemented by a Vendor that also has methods of the hardware
 // type itself, without a node.
 type DriverVendor interface {

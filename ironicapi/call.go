@@ -166,7 +166,7 @@ func (c *call) tooOld(ep *endpoint) {
 
 // caller is who asks, for the conductor.
 func (c *call) caller() conductor.Caller {
-	return conductor.Caller{RequestID: c.id, User: c.who.User}
+	return conductor.Caller{RequestID: c.id, User: c.who.User, Project: c.who.Project}
 }
 
 // linkBase is what links start with, escaped for a JSON string.

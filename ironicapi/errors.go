@@ -55,6 +55,8 @@ func (c *call) fail(err error) {
 	case errors.Is(err, context.DeadlineExceeded) && kind == baremetal.Internal:
 		c.api.Log.Error("request ran out of time", "request_id", c.id, "node", c.node, "err", err)
 		status, text = http.StatusServiceUnavailable, "The request took too long; try again later."
+	case kind == baremetal.Locked && !c.mayKnowHolder():
+		text = "Node " + c.node + " is locked, please retry after the current operation is completed."
 	case status == http.StatusInternalServerError:
 		c.api.Log.Error("request failed", "request_id", c.id, "node", c.node, "err", err)
 		text = "Internal error. The service's log has the reason under request id " + c.id + "."
@@ -63,6 +65,16 @@ func (c *call) fail(err error) {
 		c.w.Header().Set("Retry-After", "2")
 	}
 	c.fault(status, text)
+}
+
+// mayKnowHolder tells whether the caller may read the reservation of the node in
+// question, which names the host that works on it.
+func (c *call) mayKnowHolder() bool {
+	if c.may(ownerReader, target{}) {
+		return true
+	}
+	t, err := c.targetOfNode(c.node)
+	return err == nil && c.may(ownerReader, t)
 }
 
 // fault sends an error of the application.

@@ -39,6 +39,16 @@ type field[T any] struct {
 	nullable bool
 	hidden   bool // cannot be asked for by fields, and left out when fields is given
 	required bool // must be given, and cannot be removed
+	on       bool // a flag that is true by default
+}
+
+// isDefault tells whether giving a value says no more than leaving it out.
+func (f *field[T]) isDefault(v any) bool {
+	if !f.on || v == nil {
+		return isEmpty(v)
+	}
+	b, ok := toBool(v)
+	return ok && b
 }
 
 // encoding is what encoders need besides the resource.
@@ -179,7 +189,7 @@ func (t *table[T]) create(v *T, body map[string]any, minor int) error {
 			return invalid("Schema error for %s: Additional properties are not allowed ('%s' was unexpected)", t.resource, name)
 		}
 		if f.since > minor {
-			if isEmpty(value) {
+			if f.isDefault(value) {
 				continue
 			}
 			return needsMinor(f.since)

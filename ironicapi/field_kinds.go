@@ -54,6 +54,7 @@ func text[T any](name string, since int, o option, at func(*T) *string, longest 
 // flag is a boolean field with a default.
 func flag[T any](name string, since int, o option, def bool, at func(*T) *bool) field[T] {
 	f := newField(name, since, typeBool, o, func(b []byte, _ *encoding, t *T) []byte { return appendBool(b, *at(t)) })
+	f.on = def
 	f.get = func(t *T) any { return *at(t) }
 	f.set = func(t *T, v any, _ int) error {
 		if v == nil {

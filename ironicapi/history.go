@@ -23,7 +23,7 @@ var historyTable = table[historyEntry]{resource: "history", fields: []field[hist
 	shown("event_type", 1, typeString, sortable, func(b []byte, _ *encoding, h *historyEntry) []byte { return appendNullable(b, h.EventType) }),
 	shown("conductor", 1, typeString, sortable, func(b []byte, _ *encoding, h *historyEntry) []byte { return appendNullable(b, h.Conductor) }),
 	shown("user", 1, typeString, sortable, func(b []byte, _ *encoding, h *historyEntry) []byte { return appendNullable(b, h.User) }),
-	shown("project", 113, typeString, 0, func(b []byte, _ *encoding, _ *historyEntry) []byte { return append(b, "null"...) }),
+	shown("project", 113, typeString, 0, func(b []byte, _ *encoding, h *historyEntry) []byte { return appendNullable(b, h.Project) }),
 	shown("state", 115, typeString, 0, func(b []byte, _ *encoding, h *historyEntry) []byte { return appendNullable(b, string(h.State)) }),
 	shown("target_provision_state", 115, typeString, 0, func(b []byte, _ *encoding, h *historyEntry) []byte {
 		return appendNullable(b, string(h.TargetProvisionState))

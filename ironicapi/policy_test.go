@@ -315,3 +315,15 @@ func TestRedaction(t *testing.T) {
 		}
 	}
 }
+
+// TestTheHolderOfALockIsHidden: a refusal tells no more than the node itself shows.
+func TestTheHolderOfALockIsHidden(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t) // host-7 holds the lent node
+	for who, sees := range map[string]bool{"system member": true, "owner member": true, "lessee member": false, "lessee admin": false} {
+		a := o.as(who, "PUT", "/v1/nodes/"+o.lent+"/states/power", map[string]any{"target": "power on"})
+		if a.status != 409 || strings.Contains(a.text, "host-7") != sees || !strings.Contains(a.fault(), "Node "+o.lent+" is locked") {
+			t.Errorf("%s: %d %s", who, a.status, a.text)
+		}
+	}
+}

@@ -27,6 +27,7 @@ var portTable = table[port]{resource: "port", fields: []field[port]{
 	text("description", 97, sortable|inBoth, func(p *port) *string { return &p.Description }, 255),
 	text("vendor", 100, sortable|inBoth, func(p *port) *string { return &p.Vendor }, 32),
 	text("category", 101, sortable|inBoth, func(p *port) *string { return &p.Category }, 80),
+	flag("available_for_dynamic_portgroup", 111, sortable|inBoth, true, func(p *port) *bool { return &p.ForDynamicPortgroup }),
 	stamp("created_at", 1, sortable, func(p *port) time.Time { return p.CreatedAt }),
 	stamp("updated_at", 1, sortable, func(p *port) time.Time { return p.UpdatedAt }),
 	links("ports", func(p *port) string { return p.UUID }),

@@ -178,7 +178,7 @@ func createPort(c *call) error {
 		delete(body, "node_ident")
 		body["node_uuid"] = n.UUID
 	}
-	p := port{PXEEnabled: true}
+	p := port{PXEEnabled: true, ForDynamicPortgroup: true}
 	if err := portTable.create(&p, body, c.minor); err != nil {
 		return err
 	}

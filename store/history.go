@@ -7,7 +7,7 @@ import (
 	"caddyshack/baremetal"
 )
 
-const selectHistory = `SELECT seq, uuid, node_uuid, created_at, severity, event_type, event, conductor, user_name, state,
+const selectHistory = `SELECT seq, uuid, node_uuid, created_at, severity, event_type, event, conductor, user_name, project, state,
 	target_provision_state, duration_seconds FROM history`
 
 func noHistory(uuid string) error {
@@ -17,7 +17,7 @@ func noHistory(uuid string) error {
 func scanHistory(scan func(dest ...any) error, e *baremetal.HistoryEntry) error {
 	var created int64
 	var severity, state, target string
-	err := scan(&e.ID, &e.UUID, &e.NodeUUID, &created, &severity, &e.EventType, &e.Event, &e.Conductor, &e.User, &state, &target,
+	err := scan(&e.ID, &e.UUID, &e.NodeUUID, &created, &severity, &e.EventType, &e.Event, &e.Conductor, &e.User, &e.Project, &state, &target,
 		&e.DurationSeconds)
 	e.CreatedAt, e.Severity = fromMicros(created), baremetal.Severity(severity)
 	e.State, e.TargetProvisionState = baremetal.ProvisionState(state), baremetal.ProvisionState(target)
@@ -59,10 +59,10 @@ func (s *Store) insertHistory(ctx context.Context, tx *tx, e *baremetal.HistoryE
 		e.CreatedAt = now
 	}
 	_, err := queryRow(ctx, tx, []any{&e.ID}, `INSERT INTO history (node_uuid, seq, uuid, created_at, severity, event_type, event,
-		conductor, user_name, state, target_provision_state, duration_seconds)
-		VALUES ($1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM history WHERE node_uuid = $1), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+		conductor, user_name, project, state, target_provision_state, duration_seconds)
+		VALUES ($1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM history WHERE node_uuid = $1), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 		RETURNING seq`,
-		e.NodeUUID, e.UUID, micros(e.CreatedAt), string(e.Severity), e.EventType, e.Event, e.Conductor, e.User,
+		e.NodeUUID, e.UUID, micros(e.CreatedAt), string(e.Severity), e.EventType, e.Event, e.Conductor, e.User, e.Project,
 		string(e.State), string(e.TargetProvisionState), e.DurationSeconds)
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func (s *Store) History(ctx context.Context, q baremetal.HistoryQuery) ([]bareme
 	sel.and("node_uuid = %s", q.NodeUUID)
 	pages := paging{table: "history", id: "seq", mark: "uuid", missing: noHistory, within: "node_uuid", value: q.NodeUUID,
 		sortable: map[string]string{"id": "seq", "uuid": "uuid", "created_at": "created_at", "severity": "severity", "event_type": "event_type",
-			"event": "event", "conductor": "conductor", "user": "user_name", "state": "state",
+			"event": "event", "conductor": "conductor", "user": "user_name", "project": "project", "state": "state",
 			"target_provision_state": "target_provision_state", "duration_seconds": "duration_seconds"}}
 	if err := sel.page(ctx, s.read, pages, q.Page); err != nil {
 		return nil, s.fault(err)

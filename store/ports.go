@@ -9,7 +9,7 @@ import (
 )
 
 var portColumns = []string{"id", "uuid", "node_uuid", "address", "name", "description", "vendor", "category", "extra", "internal_info",
-	"local_link_connection", "pxe_enabled", "is_smartnic", "physical_network", "portgroup_uuid", "created_at", "updated_at"}
+	"local_link_connection", "pxe_enabled", "is_smartnic", "for_dynamic_portgroup", "physical_network", "portgroup_uuid", "created_at", "updated_at"}
 
 var (
 	selectPort = "SELECT " + strings.Join(portColumns, ", ") + " FROM ports"
@@ -20,14 +20,14 @@ var (
 
 func portArgs(p *baremetal.Port) []any {
 	return []any{p.ID, p.UUID, p.NodeUUID, p.Address, p.Name, p.Description, p.Vendor, p.Category, object(p.Extra), object(p.InternalInfo),
-		object(p.LocalLinkConnection), flag(p.PXEEnabled), flag(p.IsSmartNIC), p.PhysicalNetwork, p.PortgroupUUID,
+		object(p.LocalLinkConnection), flag(p.PXEEnabled), flag(p.IsSmartNIC), flag(p.ForDynamicPortgroup), p.PhysicalNetwork, p.PortgroupUUID,
 		micros(p.CreatedAt), micros(p.UpdatedAt)}
 }
 
 func scanPort(scan func(dest ...any) error, p *baremetal.Port) error {
 	var created, updated int64
 	err := scan(&p.ID, &p.UUID, &p.NodeUUID, &p.Address, &p.Name, &p.Description, &p.Vendor, &p.Category, &p.Extra, &p.InternalInfo,
-		&p.LocalLinkConnection, &p.PXEEnabled, &p.IsSmartNIC, &p.PhysicalNetwork, &p.PortgroupUUID, &created, &updated)
+		&p.LocalLinkConnection, &p.PXEEnabled, &p.IsSmartNIC, &p.ForDynamicPortgroup, &p.PhysicalNetwork, &p.PortgroupUUID, &created, &updated)
 	p.CreatedAt, p.UpdatedAt = fromMicros(created), fromMicros(updated)
 	return err
 }

@@ -51,7 +51,7 @@ func seedNode(ctx context.Context, d *daemon, chassisUUID string, c caddy) error
 		return err
 	}
 	return d.conductor.CreatePort(ctx, who, &baremetal.Port{
-		NodeUUID: n.UUID, Address: c.MAC().String(), PXEEnabled: true,
+		NodeUUID: n.UUID, Address: c.MAC().String(), PXEEnabled: true, ForDynamicPortgroup: true,
 		Extra: baremetal.MustObject(map[string]any{"ip_address": c.Address().String()}),
 		LocalLinkConnection: baremetal.MustObject(map[string]any{
 			"switch_id": "02:cd:00:00:00:01", "port_id": fmt.Sprintf("port%d", c.Number), "switch_info": "demo-switch"}),

@@ -30,15 +30,22 @@ func (Vendor) VendorMethods(*drivers.Task) map[string]drivers.VendorMethod {
 	}
 }
 
+// CheckVendorCall refuses a call without the argument bar.
+func (Vendor) CheckVendorCall(_ *drivers.Task, method string, args map[string]any) error {
+	if _, ok := args["bar"]; !ok {
+		return baremetal.Errorf(baremetal.Invalid, "Parameter 'bar' not passed to method '%s'.", method)
+	}
+	return nil
+}
+
 // VendorCall tells whether the argument bar has the value the method tests for.
 func (Vendor) VendorCall(ctx context.Context, t *drivers.Task, method, _ string, args map[string]any) (any, error) {
 	if err := pause(ctx, &t.Node, "vendor"); err != nil {
 		return nil, err
 	}
-	bar, ok := args["bar"]
-	if !ok {
-		return nil, baremetal.Errorf(baremetal.Invalid, "Parameter 'bar' not passed to method '%s'.", method)
+	if err := failing(&t.Node, "vendor"); err != nil {
+		return nil, err
 	}
 	want := map[string]string{"first_method": "baz", "second_method": "kazoo", "third_method_sync": "meow", "fourth_method_shared_lock": "woof"}[method]
-	return bar == want, nil
+	return args["bar"] == want, nil
 }

@@ -18,8 +18,13 @@ class Outcome:
     def total(self):
         return len(self.passed) + len(self.skipped) + len(self.failed)
 
+    def judge(self, expected):
+        """Fails the suite if not exactly the expected number of tests ran."""
+        if self.total() != expected:
+            self.failed["(all)"] = f"{self.total()} tests ran, and {expected} were expected"
+
     def good(self):
-        return not self.failed and len(self.passed) > 0
+        return not self.failed and not self.skipped and len(self.passed) > 0
 
     def report(self, name):
         lines = []
