@@ -37,6 +37,9 @@ type Config struct {
 	Console  ConsoleConfig  `toml:"console"`
 	Deploy   DeployConfig   `toml:"deploy"`
 	Log      LogConfig      `toml:"log"`
+
+	Networks []NetworkConfig `toml:"networks"`
+	Switches []SwitchConfig  `toml:"switches"`
 }
 
 // APIConfig is how the Ironic API is served.
@@ -327,6 +330,7 @@ func (c *Config) complete() {
 	orDefault(&c.Boot.NFSServer, nfsEmbedded)
 	orDefault(&c.Boot.PhoneHomeListen, net.JoinHostPort(c.Boot.Address, "6388"))
 	c.completeNFS()
+	c.completeNetworks()
 	orDefault(&c.Boot.Tree, "auto")
 	orDefault(&c.Console.Listen, "127.0.0.1:6386")
 	orDefault(&c.Console.BindHost, "127.0.0.1")
@@ -361,7 +365,7 @@ func (c *Config) check() error {
 			return bad("hardware_types", "%q is not a hardware type; there are %s", name, strings.Join(allHardwareTypes(), ", "))
 		}
 	}
-	for _, check := range []func() error{c.checkAPI, c.checkDatabase, c.checkBroker, c.checkBoot, c.checkOSServer, c.checkDeploy, c.checkConsole, c.checkLog} {
+	for _, check := range []func() error{c.checkAPI, c.checkDatabase, c.checkBroker, c.checkBoot, c.checkOSServer, c.checkDeploy, c.checkConsole, c.checkLog, c.checkNetworks} {
 		if err := check(); err != nil {
 			return err
 		}

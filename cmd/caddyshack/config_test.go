@@ -35,6 +35,19 @@ func TestConfigErrorsNameTheLine(t *testing.T) {
 		"nfs tree":         {fine + "nfs_server = \"kernel\"\ntree = \"unprivileged\"\n", ":5: boot.tree: "},
 		"nfs port":         {fine + "nfs_server = \"ganesha\"\nnfs_listen = \":0\"\n", ":5: boot.nfs_listen: "},
 		"nfs folder":       {"state_dir = \"/a b\"\n[boot]\naddress = \"10.0.0.1\"\nnfs_server = \"kernel\"\n", ":1: state_dir: "},
+		"switch kind":      {fine + "[[switches]]\nid = \"02:00:00:00:77:01\"\nuplinks = [\"up\"]\nkind = \"magic\"\n", ":7: switches.kind: switch \"02:00:00:00:77:01\": \"magic\" is not known"},
+		"switch, no way":   {fine + "[[switches]]\nid = \"a\"\nkind = \"openvswitch\"\nbridge = \"b\"\n", ":4: switches.uplinks: switch \"a\": name the ports"},
+		"switch twice": {fine + "[[switches]]\nid = \"a\"\nkind = \"openvswitch\"\nbridge = \"b\"\nuplinks = [\"u\"]\n[[switches]]\nid = \"a\"\nkind = \"openvswitch\"\n" +
+			"bridge = \"b\"\nuplinks = [\"u\"]\n", "switches.id: switches a and a have the same id"},
+		"switch VLAN":     {fine + "[[switches]]\nid = \"a\"\nallowed_vlans = \"2-5000\"\n", ":6: switches.allowed_vlans:"},
+		"network VLAN":    {fine + "[[networks]]\nname = \"blue\"\nvlan = 4095\n", ":5: networks.name: network \"blue\": vlan 4095 cannot be"},
+		"network address": {fine + "[[networks]]\nname = \"blue\"\nvlan = 20\naddress = \"10.20.0.1\"\n", ":7: networks.address: network \"blue\""},
+		"network purpose": {fine + "[[networks]]\nname = \"blue\"\nvlan = 20\npurposes = [\"fun\"]\n", ":5: networks.name: network \"blue\": purpose \"fun\""},
+		"networks alike":  {fine + "[[networks]]\nname = \"a\"\nvlan = 20\n[[networks]]\nname = \"b\"\nvlan = 20\n", "networks.name: network \"b\": it has VLAN 20, as \"a\" has"},
+		"API for tenants": {fine + "[api]\nlisten = \":6385\"\ninsecure = true\n[[networks]]\nname = \"blue\"\nvlan = 20\naddress = \"10.20.0.1/24\"\n",
+			":5: api.listen: \":6385\" listens on all addresses"},
+		"broker for tenants": {fine + "[broker]\nlisten = \"10.20.0.1:1883\"\n[[networks]]\nname = \"blue\"\nvlan = 20\naddress = \"10.20.0.1/24\"\n",
+			":5: broker.listen: \"10.20.0.1:1883\" is an address in the network blue"},
 		"remote, no token": {"state_dir = \"/x\"\nroles = [\"api\", \"conductor\", \"broker\"]\n[boot]\nremote = \"http://h:1\"\n", "boot.token_file: must name a file"},
 	} {
 		t.Run(name, func(t *testing.T) {

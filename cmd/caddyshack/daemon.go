@@ -20,9 +20,11 @@ import (
 	"caddyshack/conductor"
 	"caddyshack/drivers/backplane"
 	"caddyshack/drivers/console"
+	"caddyshack/drivers/networks"
 	"caddyshack/ironicapi"
 	"caddyshack/pxe/images"
 	"caddyshack/store"
+	"caddyshack/switchapi"
 )
 
 // daemon is the whole program between its configuration and its end: open
@@ -50,6 +52,7 @@ type daemon struct {
 	boot       *bootPart
 	offer      *offer // of the boot service, to conductors elsewhere
 	consoles   *console.Service
+	networks   *networks.Driver // nil = no switch is configured
 	conductor  *conductor.Conductor
 	listener   net.Listener
 	auth       ironicapi.Authenticator // nil = noauth
@@ -72,8 +75,8 @@ type ready struct {
 func (d *daemon) open(ctx context.Context) error {
 	d.metrics, d.working = newMetrics(), make(chan struct{})
 	for _, part := range []func(context.Context) error{
-		d.openState, d.openCertificate, d.openAPIListener, d.openBroker, d.openOS, d.openBoot, d.openBootOffer, d.openConsoles, d.openFleet, d.openConductor,
-		d.openAPI,
+		d.openState, d.openCertificate, d.openAPIListener, d.openBroker, d.openOS, d.openBoot, d.openBootOffer, d.openConsoles, d.openFleet, d.openNetworks,
+		d.openConductor, d.openAPI,
 	} {
 		if err := part(ctx); err != nil {
 			return errors.Join(err, d.close())
@@ -207,6 +210,7 @@ func (d *daemon) runParts(ctx context.Context, g *errgroup.Group) {
 	}
 	part("api", d.server != nil, d.serveAPI)
 	part("conductor", d.conductor != nil, func(ctx context.Context) error { return d.conductor.Run(ctx) })
+	part("networks", d.conductor != nil && d.networks != nil, d.runNetworks)
 	part("bus", d.fleet != nil, func(ctx context.Context) error {
 		<-ctx.Done()
 		d.leaveBus() // before the units of a simulated chassis go
@@ -322,6 +326,9 @@ func (d *daemon) openAPI(context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if d.networks != nil {
+		handler = withSwitches(handler, switchapi.New(switchapi.Config{Networks: d.networks, Auth: d.auth, Log: d.log.With("part", "switches")}))
 	}
 	d.server = ironicapi.NewServer(withMetrics(handler, d.metrics))
 	d.server.RegisterOnShutdown(sync.OnceFunc(func() { close(stopping) }))

@@ -31,6 +31,7 @@ type commands struct {
 	Deploy   deployCmd   `cmd:"" group:"client" help:"Bring a node to active with an image, whatever state it is in."`
 	Undeploy undeployCmd `cmd:"" group:"client" help:"Take a node's system away; it becomes available again."`
 	NFS      nfsCmd      `cmd:"" name:"nfs" group:"client" help:"Watch the nodes' NFS roots."`
+	Switch   switchCmd   `cmd:"" group:"client" help:"Look at the switches, and make them what the database wants."`
 	Console  consoleCmd  `cmd:"" group:"client" help:"Open a node's serial console in this terminal."`
 }
 

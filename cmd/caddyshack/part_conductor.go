@@ -12,6 +12,7 @@ import (
 	"caddyshack/drivers/backplane"
 	"caddyshack/drivers/console"
 	"caddyshack/drivers/fake"
+	"caddyshack/drivers/networks"
 	"caddyshack/drivers/nfsroot"
 	"caddyshack/pxe"
 )
@@ -88,6 +89,11 @@ func (d *daemon) caddyType(boot nfsroot.BootService) *drivers.HardwareType {
 		},
 	}
 	maps.Copy(h.Properties, backplane.Properties())
+	if d.networks != nil {
+		h.Interfaces["network"][networks.Name] = d.networks
+		h.Defaults["network"] = networks.Name
+		maps.Copy(h.Properties, networks.Properties())
+	}
 	if d.consoles != nil {
 		h.Interfaces["console"] = console.Interfaces(d.consoles, name)
 		h.Defaults["console"] = "serial-shellinabox"
