@@ -114,7 +114,7 @@ func (c *Copies) SyncAll(ctx context.Context, from OSServer) error {
 		return err
 	}
 	for _, r := range list {
-		if r.Published != nil {
+		if r.Published != nil && (r.Published.Client.IsValid() || !r.Published.Learn) {
 			ids = append(ids, r.NodeID)
 		}
 	}

@@ -29,7 +29,8 @@ type OSServer interface {
 	CheckConfigDrive(ctx context.Context, drive json.RawMessage) error
 	FetchImage(ctx context.Context, img ImageSource) (Fetched, error)
 	CreateRoot(ctx context.Context, r RootRequest) error
-	// Export opens the root's export to the node's address and makes its boot files.
+	// Export opens the root's export to the node's address and makes its boot
+	// files. Without an address, which is to be learnt, it only keeps the rest.
 	Export(ctx context.Context, p PublishRequest) error
 	// Remove ends the export and deletes the root; no call on it is answered any more.
 	Remove(ctx context.Context, nodeID string) error
@@ -116,7 +117,7 @@ func (s *LocalOSServer) CreateRoot(ctx context.Context, r RootRequest) error {
 
 // Export implements OSServer.
 func (s *LocalOSServer) Export(ctx context.Context, p PublishRequest) error {
-	return s.Roots.Publish(ctx, roots.BootSpec{NodeID: p.NodeID, Client: p.Client, MAC: p.MAC, Serial: p.Serial,
+	return s.Roots.Publish(ctx, roots.BootSpec{NodeID: p.NodeID, Client: p.Client, Learn: p.Learn, MAC: p.MAC, Serial: p.Serial,
 		Server: s.Address, NFSPort: s.NFSPort, MountPort: s.MountPort, KernelParams: p.KernelParams})
 }
 

@@ -40,8 +40,11 @@ type RootRequest struct {
 
 // PublishRequest says to whom the root is served and how it is booted.
 type PublishRequest struct {
-	NodeID string     `json:"node_id"`
+	NodeID string `json:"node_id"`
+	// Client is the machine's address. It may be unknown if Learn is set: the
+	// root is then opened to the address that the machine is found to have.
 	Client netip.Addr `json:"client"`
+	Learn  bool       `json:"learn,omitempty"`
 	MAC    string     `json:"mac"`
 	Serial string     `json:"serial,omitempty"`
 	// KernelParams is instance_info.kernel_append_params.
@@ -56,6 +59,9 @@ type BootStatus struct {
 	Since time.Time `json:"since"`
 	// Report says how far the boot has come, and what holds it up.
 	Report bootlog.Report `json:"report"`
+	// Conflict says that another machine pretends to be this one, or the other
+	// way round: waiting longer does not help.
+	Conflict string `json:"conflict,omitempty"`
 }
 
 // Gave tells whether the node has given a sign, or one that comes after it.

@@ -26,6 +26,11 @@ type Service struct {
 	// http://HOST:PORT where they do. Without one of them they are not asked to.
 	Tokens    *phonehome.Tokens
 	PhoneHome string
+	// Addresses knows the machines and their addresses; nil means that whoever
+	// publishes a root knows the address.
+	Addresses *Addresses
+	// Sighted remembers who was noticed on the network.
+	Sighted Sightings
 	// OnMount, if set, is told of a node that has mounted its root. It must
 	// not block.
 	OnMount func(nodeID string)
@@ -75,7 +80,8 @@ func (s *Service) phoneHome(nodeID, generation string) (string, error) {
 
 // Publish opens the root's export to the node's address and puts up its boot files.
 func (s *Service) Publish(ctx context.Context, p PublishRequest) error {
-	if err := s.OS.Export(ctx, p); err != nil || s.Copies == nil {
+	err := s.OS.Export(ctx, p)
+	if err != nil || s.Copies == nil || p.Learn && !p.Client.IsValid() {
 		return err
 	}
 	return s.Copies.Sync(ctx, s.OS, p.NodeID)
@@ -108,6 +114,7 @@ func (s *Service) ExpectBoot(ctx context.Context, nodeID string) error {
 	if err := s.OS.ExpectMount(ctx, nodeID); err != nil {
 		return err
 	}
+	s.Addresses.forget(nodeID)
 	s.Log.StartBoot(nodeID, time.Now())
 	return nil
 }
@@ -131,6 +138,12 @@ func (s *Service) BootStatus(ctx context.Context, nodeID string) (BootStatus, er
 	now := time.Now()
 	s.Log.Expect(nodeID, now)
 	b := BootStatus{Signs: given, Report: s.Log.Explain(nodeID, now)}
+	if t := s.Addresses.troubleOf(nodeID); t.text != "" {
+		b.Report.Cause = t.text
+		if t.fatal {
+			b.Conflict = t.text
+		}
+	}
 	if len(given) > 0 {
 		b.Since = at
 	}

@@ -33,6 +33,7 @@ type Config struct {
 	Broker   BrokerConfig   `toml:"broker"`
 	Boot     BootConfig     `toml:"boot"`
 	OSServer OSServerConfig `toml:"os_server"`
+	DHCP     DHCPConfig     `toml:"dhcp"`
 	Images   ImagesConfig   `toml:"images"`
 	Console  ConsoleConfig  `toml:"console"`
 	Deploy   DeployConfig   `toml:"deploy"`
@@ -152,6 +153,25 @@ type OSServerConfig struct {
 	URL       string `toml:"url"`
 	CAFile    string `toml:"ca_file"`
 	TokenFile string `toml:"token_file"`
+}
+
+// DHCPConfig says who gives the Pis their addresses.
+type DHCPConfig struct {
+	Mode          string   `toml:"mode"`
+	Interface     string   `toml:"interface"`
+	Listen        string   `toml:"listen"`
+	Range         string   `toml:"range"`
+	Subnet        string   `toml:"subnet"`
+	Router        string   `toml:"router"`
+	DNS           []string `toml:"dns"`
+	LeaseTime     Duration `toml:"lease_time"`
+	Guests        *int     `toml:"guests"` // nil = 8
+	Force         bool     `toml:"force"`
+	ProbeInterval Duration `toml:"probe_interval"`
+	// The files of dnsmasq that are written in its mode, and its process.
+	DnsmasqHosts   string `toml:"dnsmasq_hosts_file"`
+	DnsmasqOptions string `toml:"dnsmasq_options_file"`
+	DnsmasqPID     string `toml:"dnsmasq_pid_file"`
 }
 
 // ImagesConfig says which images may be deployed.
@@ -331,6 +351,7 @@ func (c *Config) complete() {
 	orDefault(&c.Boot.PhoneHomeListen, net.JoinHostPort(c.Boot.Address, "6388"))
 	c.completeNFS()
 	c.completeNetworks()
+	c.completeDHCP()
 	orDefault(&c.Boot.Tree, "auto")
 	orDefault(&c.Console.Listen, "127.0.0.1:6386")
 	orDefault(&c.Console.BindHost, "127.0.0.1")
@@ -365,7 +386,10 @@ func (c *Config) check() error {
 			return bad("hardware_types", "%q is not a hardware type; there are %s", name, strings.Join(allHardwareTypes(), ", "))
 		}
 	}
-	for _, check := range []func() error{c.checkAPI, c.checkDatabase, c.checkBroker, c.checkBoot, c.checkOSServer, c.checkDeploy, c.checkConsole, c.checkLog, c.checkNetworks} {
+	for _, check := range []func() error{
+		c.checkAPI, c.checkDatabase, c.checkBroker, c.checkBoot, c.checkOSServer, c.checkDHCP, c.checkDeploy, c.checkConsole, c.checkLog,
+		c.checkNetworks,
+	} {
 		if err := check(); err != nil {
 			return err
 		}

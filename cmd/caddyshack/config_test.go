@@ -48,6 +48,18 @@ func TestConfigErrorsNameTheLine(t *testing.T) {
 			":5: api.listen: \":6385\" listens on all addresses"},
 		"broker for tenants": {fine + "[broker]\nlisten = \"10.20.0.1:1883\"\n[[networks]]\nname = \"blue\"\nvlan = 20\naddress = \"10.20.0.1/24\"\n",
 			":5: broker.listen: \"10.20.0.1:1883\" is an address in the network blue"},
+		"dhcp mode":        {fine + "[dhcp]\nmode = \"on\"\n", ":5: dhcp.mode: \"on\" is not known"},
+		"dhcp, where":      {fine + "[dhcp]\nmode = \"server\"\n", ":4: dhcp.interface: must name the interface"},
+		"dhcp range":       {fine + "[dhcp]\nrange = \"10.0.0.9\"\n", ":5: dhcp.range: \"10.0.0.9\" is not FIRST-LAST"},
+		"dhcp range apart": {fine + "[dhcp]\nsubnet = \"10.0.1.0/24\"\nrange = \"10.0.0.9-10.0.0.20\"\n", ":6: dhcp.range: 10.0.0.9-10.0.0.20 is not in the network 10.0.1.0/24"},
+		"dhcp, two places": {fine + "[dhcp]\nmode = \"server\"\ninterface = \"eth1\"\nlisten = \"127.0.0.1:67\"\n", ":7: dhcp.listen: is for simulated Pis"},
+		"dhcp, open":       {fine + "[dhcp]\nmode = \"server\"\nlisten = \"0.0.0.0:67\"\n", ":6: dhcp.listen: 0.0.0.0:67 is not on loopback"},
+		"dhcp proxy":       {fine + "[dhcp]\nmode = \"proxy\"\nlisten = \"127.0.0.1:67\"\n", ":6: dhcp.listen: a proxy needs an interface"},
+		"dhcp subnet":      {fine + "[dhcp]\nsubnet = \"10.0.1.0\"\n", ":5: dhcp.subnet:"},
+		"dhcp router":      {fine + "[dhcp]\nrouter = \"box\"\n", ":5: dhcp.router:"},
+		"dhcp name server": {fine + "[dhcp]\ndns = [\"::1\"]\n", ":5: dhcp.dns:"},
+		"dhcp guests":      {fine + "[dhcp]\nguests = -1\n", ":5: dhcp.guests:"},
+		"dhcp address":     {"state_dir = \"/x\"\n[boot]\naddress = \"fd00::1\"\n[dhcp]\nmode = \"server\"\ninterface = \"eth1\"\n", ":3: boot.address: \"fd00::1\" is not an IPv4 address"},
 		"remote, no token": {"state_dir = \"/x\"\nroles = [\"api\", \"conductor\", \"broker\"]\n[boot]\nremote = \"http://h:1\"\n", "boot.token_file: must name a file"},
 	} {
 		t.Run(name, func(t *testing.T) {

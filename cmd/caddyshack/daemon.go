@@ -22,6 +22,7 @@ import (
 	"caddyshack/drivers/console"
 	"caddyshack/drivers/networks"
 	"caddyshack/ironicapi"
+	"caddyshack/pxe/dhcpd"
 	"caddyshack/pxe/images"
 	"caddyshack/store"
 	"caddyshack/switchapi"
@@ -50,15 +51,21 @@ type daemon struct {
 	leaveBus   func()
 	os         *osPart
 	boot       *bootPart
-	offer      *offer // of the boot service, to conductors elsewhere
-	consoles   *console.Service
-	networks   *networks.Driver // nil = no switch is configured
-	conductor  *conductor.Conductor
-	listener   net.Listener
-	auth       ironicapi.Authenticator // nil = noauth
-	cert       *certificate            // nil = no TLS
-	server     *http.Server
-	closers    []func() error
+	dhcp       []*dhcpd.Server
+	dhcpEvents *prometheus.CounterVec
+	// service is the boot service that the conductor uses, and due tells that
+	// its machines are to be looked through.
+	service   bootService
+	due       chan struct{}
+	offer     *offer // of the boot service, to conductors elsewhere
+	consoles  *console.Service
+	networks  *networks.Driver // nil = no switch is configured
+	conductor *conductor.Conductor
+	listener  net.Listener
+	auth      ironicapi.Authenticator // nil = noauth
+	cert      *certificate            // nil = no TLS
+	server    *http.Server
+	closers   []func() error
 }
 
 // ready is what the ready file tells; its keys are fixed.
@@ -67,15 +74,17 @@ type ready struct {
 	MQTT string `json:"mqtt"`
 	TFTP string `json:"tftp"`
 	NFS  string `json:"nfs"`
+	DHCP string `json:"dhcp,omitempty"` // where simulated Pis ask
 	PID  int    `json:"pid"`
 }
 
 // open binds all sockets and opens the store; on an error everything taken so
 // far has been released.
 func (d *daemon) open(ctx context.Context) error {
-	d.metrics, d.working = newMetrics(), make(chan struct{})
+	d.metrics, d.working, d.due = newMetrics(), make(chan struct{}), make(chan struct{}, 1)
+	d.dhcpEvents = newDHCPMetrics(d.metrics)
 	for _, part := range []func(context.Context) error{
-		d.openState, d.openCertificate, d.openAPIListener, d.openBroker, d.openOS, d.openBoot, d.openBootOffer, d.openConsoles, d.openFleet, d.openNetworks,
+		d.openState, d.openCertificate, d.openAPIListener, d.openBroker, d.openOS, d.openBoot, d.openDHCP, d.openBootOffer, d.openConsoles, d.openFleet, d.openNetworks,
 		d.openConductor, d.openAPI,
 	} {
 		if err := part(ctx); err != nil {
@@ -179,6 +188,7 @@ func (d *daemon) ready() ready {
 	}
 	if d.boot != nil {
 		r.TFTP = d.boot.tftp.Addr().String()
+		r.DHCP = d.dhcpAddr()
 	}
 	if d.os != nil {
 		r.NFS = d.os.nfsAddr.String()
@@ -220,6 +230,8 @@ func (d *daemon) runParts(ctx context.Context, g *errgroup.Group) {
 	part("boot offer", d.offer != nil, func(ctx context.Context) error { return d.offer.serve(ctx) })
 	part("os-server", d.os != nil, d.runOS)
 	part("os-server offer", d.os != nil && d.os.offer != nil, func(ctx context.Context) error { return d.os.offer.serve(ctx) })
+	part("dhcp", len(d.dhcp) > 0, d.runDHCP)
+	part("machines", d.conductor != nil, d.runMachines)
 	part("console", d.consoles != nil, func(ctx context.Context) error { return d.consoles.Serve(ctx) })
 }
 

@@ -23,6 +23,15 @@ func newAPIMetrics(reg *prometheus.Registry) func(ironicapi.Observation) {
 	}
 }
 
+// newDHCPMetrics counts what the DHCP server has done and seen.
+func newDHCPMetrics(reg *prometheus.Registry) *prometheus.CounterVec {
+	events := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "caddyshack_dhcp_events_total", Help: "What the DHCP server has done and seen, by kind.",
+	}, []string{"kind"})
+	reg.MustRegister(events)
+	return events
+}
+
 // newMetrics returns a registry with the figures of the process itself.
 func newMetrics() *prometheus.Registry {
 	reg := prometheus.NewRegistry()

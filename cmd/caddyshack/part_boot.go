@@ -42,7 +42,7 @@ func (d *daemon) openBoot(ctx context.Context) error {
 			return fmt.Errorf("making the folder %s: %w", dir, err)
 		}
 	}
-	b := &bootPart{log: bootlog.New(bootlog.Config{Deadlines: d.cfg.Boot.Watchdog.deadlines()}), countTFTP: newTFTPMetrics(d.metrics)}
+	b := &bootPart{log: bootlog.New(bootlog.Config{Deadlines: d.cfg.Boot.Watchdog.deadlines(), HearsDHCP: d.cfg.DHCP.hears()}), countTFTP: newTFTPMetrics(d.metrics)}
 	d.metrics.MustRegister(newBootLogMetrics(b.log))
 	b.service = &pxe.Service{Log: b.log, OnMount: func(nodeID string) { go d.wake(nodeID) },
 		Dir: filepath.Join(d.cfg.StateDir, "booted"), Logger: d.log.With("part", "boot")}
@@ -50,7 +50,14 @@ func (d *daemon) openBoot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.tftp, err = tftpd.Listen(ctx, tftpd.Config{Addr: d.cfg.Boot.TFTPListen, Source: trees,
+	addresses, err := d.openAddresses()
+	if err != nil {
+		return err
+	}
+	addresses.OnNotice(d.machinesDue)
+	b.service.Addresses = addresses
+	finder := &pxe.Finder{Trees: trees, Service: b.service, Log: d.log.With("part", "tftp")}
+	b.tftp, err = tftpd.Listen(ctx, tftpd.Config{Addr: d.cfg.Boot.TFTPListen, Source: finder,
 		OnEvent: d.tftpEvent, Log: d.log.With("part", "tftp")})
 	if err != nil {
 		return fmt.Errorf("%w; choose another address with boot.tftp_listen", err)

@@ -26,6 +26,7 @@ func (d *daemon) openConductor(context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.service = boot
 	types := map[string]func() *drivers.HardwareType{
 		typeCaddy: func() *drivers.HardwareType { return d.caddyType(boot) }, fake.Name: fake.HardwareType, typeIPMI: fake.IPMI,
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"caddyshack/drivers/nfsroot"
+	"caddyshack/pxe"
 	"caddyshack/pxe/remote"
 )
 
@@ -70,8 +71,15 @@ func (o *offer) serve(ctx context.Context) error {
 	return nil
 }
 
+// bootService is what conductors use of a boot service.
+type bootService interface {
+	nfsroot.BootService
+	SyncMachines(ctx context.Context, list []pxe.Machine) ([]pxe.MachineProblem, error)
+	Notices(ctx context.Context, after uint64) ([]pxe.Notice, error)
+}
+
 // bootService is this process's, or the twin of another's.
-func (d *daemon) bootService() (nfsroot.BootService, error) {
+func (d *daemon) bootService() (bootService, error) {
 	if d.boot != nil {
 		return d.boot.service, nil
 	}

@@ -17,8 +17,8 @@ type Boot struct{ Driver *Driver }
 var _ drivers.BootWatcher = Boot{}
 
 // Validate checks the node's port.
-func (b Boot) Validate(_ context.Context, t *drivers.Task) error {
-	_, err := b.Driver.publishRequest(t)
+func (b Boot) Validate(ctx context.Context, t *drivers.Task) error {
+	_, err := b.Driver.publishRequest(ctx, t)
 	return err
 }
 

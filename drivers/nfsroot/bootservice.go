@@ -23,6 +23,9 @@ type BootService interface {
 	// CreateRoot unpacks the fetched image as the node's root. A root made for
 	// the same Generation is kept as it is.
 	CreateRoot(ctx context.Context, r pxe.RootRequest) error
+	// ReserveAddress makes sure that a machine has an address, or tells that it
+	// will be learnt.
+	ReserveAddress(ctx context.Context, m pxe.Machine) (pxe.AddressAnswer, error)
 	// Publish opens the root's export to the node's address and puts up its boot files.
 	Publish(ctx context.Context, p pxe.PublishRequest) error
 	// Remove ends what was published and deletes the root.

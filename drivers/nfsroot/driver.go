@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,7 +84,7 @@ func (d *Driver) Validate(ctx context.Context, t *drivers.Task) error {
 			return err
 		}
 	}
-	if _, err := d.publishRequest(t); err != nil {
+	if _, err := d.publishRequest(ctx, t); err != nil {
 		return err
 	}
 	if d.Watch.Mark == pxe.SignLogin && !t.Node.ConsoleEnabled {
@@ -213,7 +214,7 @@ func (d *Driver) create(ctx context.Context, t *drivers.Task, step baremetal.Ste
 	if !got.Ready {
 		return drivers.WaitFor(d.imageWait(img, got)), nil
 	}
-	req, err := d.publishRequest(t)
+	req, err := d.publishRequest(ctx, t)
 	if err != nil {
 		return drivers.Result{}, err
 	}
@@ -227,7 +228,7 @@ func (d *Driver) create(ctx context.Context, t *drivers.Task, step baremetal.Ste
 }
 
 func (d *Driver) publish(ctx context.Context, t *drivers.Task) (drivers.Result, error) {
-	req, err := d.publishRequest(t)
+	req, err := d.publishRequest(ctx, t)
 	if err != nil {
 		return drivers.Result{}, err
 	}
@@ -259,42 +260,49 @@ func (d *Driver) image(n *baremetal.Node) (pxe.ImageSource, error) {
 	return img, nil
 }
 
-var serial = regexp.MustCompile(`^[0-9a-f]{8}$`)
-
 // publishRequest gathers how the machine is known on the wire.
-func (d *Driver) publishRequest(t *drivers.Task) (pxe.PublishRequest, error) {
+func (d *Driver) publishRequest(ctx context.Context, t *drivers.Task) (pxe.PublishRequest, error) {
 	req := pxe.PublishRequest{NodeID: t.Node.UUID, KernelParams: t.Node.InstanceInfo.Str("kernel_append_params")}
-	for _, p := range t.Ports {
-		if !p.PXEEnabled {
-			continue
-		}
-		req.MAC = p.Address
-		addr := p.Extra.Str("ip_address")
-		if addr == "" {
-			return req, baremetal.Errorf(baremetal.Invalid,
-				"Port %s of node %s has no address: set extra.ip_address to the address that the machine gets.", p.UUID, t.Node.UUID)
-		}
-		a, err := netip.ParseAddr(addr)
-		if err != nil {
-			return req, baremetal.Errorf(baremetal.Invalid, "Port %s: extra.ip_address %q is not an IP address.", p.UUID, addr)
-		}
-		req.Client = a
-		break
-	}
-	if req.MAC == "" {
+	i := slices.IndexFunc(t.Ports, func(p baremetal.Port) bool { return p.PXEEnabled })
+	if i < 0 {
 		return req, baremetal.Errorf(baremetal.Invalid,
 			"Node %s has no port that boots: create one with the MAC of its Pi (openstack baremetal port create MAC --node %s).", t.Node.UUID, t.Node.UUID)
 	}
-	if s := t.Node.DriverInfo.Str("serial_number"); s != "" {
+	m, err := MachineOf(&t.Node, &t.Ports[i])
+	if err != nil {
+		return req, err
+	}
+	at, err := d.Boot.ReserveAddress(ctx, m)
+	if err != nil {
+		return req, err
+	}
+	req.MAC, req.Serial, req.Client, req.Learn = m.MAC, m.Serial, at.Address, at.Learn
+	return req, nil
+}
+
+var serial = regexp.MustCompile(`^[0-9a-f]{8}$`)
+
+// MachineOf tells the boot service who boots from a port; the error is of kind
+// Invalid and names what is wrong in the node or the port.
+func MachineOf(n *baremetal.Node, p *baremetal.Port) (pxe.Machine, error) {
+	m := pxe.Machine{NodeID: n.UUID, Name: hostname(n), MAC: p.Address}
+	if addr := p.Extra.Str("ip_address"); addr != "" {
+		a, err := netip.ParseAddr(addr)
+		if err != nil {
+			return m, baremetal.Errorf(baremetal.Invalid, "Port %s: extra.ip_address %q is not an IP address.", p.UUID, addr)
+		}
+		m.Address = a
+	}
+	if s := n.DriverInfo.Str("serial_number"); s != "" {
 		s = strings.ToLower(s)
 		s = s[max(0, len(s)-8):]
 		if !serial.MatchString(s) {
-			return req, baremetal.Errorf(baremetal.Invalid,
-				"driver_info.serial_number %q is not a Raspberry Pi serial number (8 or 16 hex digits).", t.Node.DriverInfo.Str("serial_number"))
+			return m, baremetal.Errorf(baremetal.Invalid,
+				"driver_info.serial_number %q is not a Raspberry Pi serial number (8 or 16 hex digits).", n.DriverInfo.Str("serial_number"))
 		}
-		req.Serial = s
+		m.Serial = s
 	}
-	return req, nil
+	return m, nil
 }
 
 // hostname is the node's name as a host is called, else its uuid's first part.

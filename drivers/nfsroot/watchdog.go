@@ -43,6 +43,9 @@ func (w Watchdog) Await(ctx context.Context, boot BootService, t *drivers.Task) 
 	if s.Gave(w.Mark) {
 		return drivers.Done(), nil
 	}
+	if s.Conflict != "" {
+		return drivers.Result{}, baremetal.Errorf(baremetal.Conflict, "two machines claim to be one: %s", s.Conflict)
+	}
 	within := w.Within
 	if within == 0 {
 		within = 5 * time.Minute

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"caddyshack/pxe/dhcpd"
 	"caddyshack/pxe/nfsd"
 	"caddyshack/pxe/tftpd"
 )
@@ -29,6 +30,30 @@ func FromTFTP(e tftpd.Event) (Event, bool) {
 		b.Detail = fmt.Sprintf("it belongs to %s", e.Owner)
 	}
 	return b, true
+}
+
+// FromDHCP turns what a DHCP server reports about a registered machine into an
+// event. A Pi 3B takes what it is offered without a word.
+func FromDHCP(e dhcpd.Event) (Event, bool) {
+	b := Event{ID: e.ID, Time: e.Time, Stage: StageDHCP, Name: DHCPSystem, Detail: e.Detail}
+	if e.Boot {
+		b.Name = DHCPFirmware
+	}
+	switch e.Kind {
+	case dhcpd.Offered:
+		if !e.Address.IsValid() || e.Model != dhcpd.ModelPi3 {
+			b.Outcome = Started
+		}
+	case dhcpd.Acked:
+	case dhcpd.Conflict, dhcpd.WrongSerial, dhcpd.Refused, dhcpd.InUse, dhcpd.Foreign:
+		b.Outcome = Denied
+	default:
+		return Event{}, false
+	}
+	if b.Detail == "" && e.Address.IsValid() {
+		b.Detail = e.Address.String()
+	}
+	return b, e.ID != ""
 }
 
 // FromNFS turns what the NFS server reports about a machine into an event.

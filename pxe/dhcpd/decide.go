@@ -84,11 +84,11 @@ func (s *Server) remember(req *dhcpv4.DHCPv4, a *Asker, e *Event, now time.Time)
 	b := s.booting[a.MAC]
 	switch {
 	case a.Boot:
-		b.xid, b.at = req.TransactionID, now
+		b.xid, b.at, b.model = req.TransactionID, now, a.Model
 	case req.MessageType() == dhcpv4.MessageTypeDiscover:
 		b.at = time.Time{} // a kernel asks now
 	case req.TransactionID == b.xid && !b.at.IsZero() && now.Sub(b.at) < bootMemory:
-		a.Boot, e.Boot = true, true
+		a.Boot, e.Boot, a.Model = true, true, cmp.Or(a.Model, b.model)
 	}
 	s.booting[a.MAC] = b
 }
@@ -107,25 +107,43 @@ func (s *Server) sameMachine(a *Asker, m *Reservation, e Event) bool {
 			s.emit(e)
 			return false
 		}
+		if before := s.lately(a, e.Time); before != "" {
+			return s.twins(a, before, e)
+		}
 		e.Kind = WrongSerial
 		e.Detail = fmt.Sprintf("it says that its serial number is %s, and %s is registered: correct driver_info.serial_number, or put the right Pi in", a.Serial, m.Serial)
 		s.emit(e)
 		return true
 	}
+	before := s.lately(a, e.Time)
 	s.mu.Lock()
 	b := s.booting[a.MAC]
-	twin := b.serial != "" && b.serial != a.Serial && e.Time.Sub(b.serialAt) < serialMemory
-	before := b.serial
 	b.serial, b.serialAt = a.Serial, e.Time
 	s.booting[a.MAC] = b
 	s.mu.Unlock()
-	if twin {
-		e.Kind = Conflict
-		e.Detail = fmt.Sprintf("two Pis ask with the MAC %s, with the serial numbers %s and %s: set driver_info.serial_number to that of the right one, and give the other its own MAC", a.MAC, before, a.Serial)
-		s.emit(e)
-		return false
+	if before != "" && m.Serial == "" {
+		return s.twins(a, before, e)
 	}
 	return true
+}
+
+// lately returns another serial number that a machine with the asker's MAC has
+// told a short while ago, "" if there is none.
+func (s *Server) lately(a *Asker, now time.Time) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.booting[a.MAC]
+	if b.serial == "" || a.is(b.serial) || now.Sub(b.serialAt) >= serialMemory {
+		return ""
+	}
+	return b.serial
+}
+
+func (s *Server) twins(a *Asker, before string, e Event) bool {
+	e.Kind = Conflict
+	e.Detail = fmt.Sprintf("two Pis ask with the MAC %s, with the serial numbers %s and %s: set driver_info.serial_number to that of the right one, and give the other its own MAC", a.MAC, before, a.Serial)
+	s.emit(e)
+	return false
 }
 
 // owner finds the registered machine, other than the one with a MAC, that has

@@ -101,6 +101,7 @@ type Server struct {
 type boots struct {
 	xid    dhcpv4.TransactionID
 	at     time.Time
+	model  string
 	serial string
 	// serialAt is when the serial number was told.
 	serialAt time.Time

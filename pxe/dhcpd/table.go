@@ -145,9 +145,10 @@ func (t *Table) registered(mac string) *Reservation {
 	return nil
 }
 
-// ByAddress finds the registered machine with an address.
-func (t *Table) ByAddress(a netip.Addr) (Reservation, bool) {
-	return t.find(func(r *Reservation) bool { return r.Address == a })
+// ByID finds the registered machine with an id, the first by MAC if it has
+// several ports.
+func (t *Table) ByID(id string) (Reservation, bool) {
+	return t.find(func(r *Reservation) bool { return r.ID == id })
 }
 
 // BySerial finds the registered machine with a serial number.
@@ -158,12 +159,13 @@ func (t *Table) BySerial(serial string) (Reservation, bool) {
 func (t *Table) find(is func(*Reservation) bool) (Reservation, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	var found *Reservation
 	for _, r := range t.byMAC {
-		if r.Gone.IsZero() && is(r) {
-			return *r, true
+		if r.Gone.IsZero() && is(r) && (found == nil || r.MAC < found.MAC) {
+			found = r
 		}
 	}
-	return Reservation{}, false
+	return value(found)
 }
 
 // List returns the reservations of registered machines by address.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 
 	"caddyshack/pxe"
 	"caddyshack/pxe/bootlog"
@@ -120,4 +121,32 @@ func (c *Client) FollowBoot(ctx context.Context, nodeID string, send func(bootlo
 			return err
 		}
 	}
+}
+
+// ReserveAddress is pxe.Service's.
+func (c *Client) ReserveAddress(ctx context.Context, m pxe.Machine) (pxe.AddressAnswer, error) {
+	var out pxe.AddressAnswer
+	err := c.end().call(ctx, prefix+"reserve-address", m, &out)
+	return out, err
+}
+
+// SyncMachines is pxe.Service's.
+func (c *Client) SyncMachines(ctx context.Context, list []pxe.Machine) ([]pxe.MachineProblem, error) {
+	var out []pxe.MachineProblem
+	err := c.end().call(ctx, prefix+"sync-machines", list, &out)
+	return out, err
+}
+
+// Notices is pxe.Service's.
+func (c *Client) Notices(ctx context.Context, after uint64) ([]pxe.Notice, error) {
+	var out []pxe.Notice
+	err := c.end().call(ctx, prefix+"notices", mark{After: after}, &out)
+	return out, err
+}
+
+// Sightings is pxe.Service's.
+func (c *Client) Sightings(ctx context.Context, since time.Time) ([]pxe.Sighting, error) {
+	var out []pxe.Sighting
+	err := c.end().call(ctx, prefix+"sightings", mark{Since: since}, &out)
+	return out, err
 }

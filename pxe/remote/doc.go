@@ -8,6 +8,7 @@ package remote
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"caddyshack/pxe"
 	"caddyshack/pxe/bootlog"
@@ -28,6 +29,10 @@ type Service interface {
 	Settled(ctx context.Context) ([]pxe.SettledBoot, error)
 	Boots(ctx context.Context, nodeID string) ([]bootlog.Boot, error)
 	FollowBoot(ctx context.Context, nodeID string, send func(bootlog.Update) error) error
+	ReserveAddress(ctx context.Context, m pxe.Machine) (pxe.AddressAnswer, error)
+	SyncMachines(ctx context.Context, list []pxe.Machine) ([]pxe.MachineProblem, error)
+	Notices(ctx context.Context, after uint64) ([]pxe.Notice, error)
+	Sightings(ctx context.Context, since time.Time) ([]pxe.Sighting, error)
 }
 
 // seen is the argument of the call Seen.
@@ -39,6 +44,12 @@ type seen struct {
 // node names the node a call is about.
 type node struct {
 	NodeID string `json:"node_id"`
+}
+
+// mark is where to go on from.
+type mark struct {
+	After uint64    `json:"after,omitempty"`
+	Since time.Time `json:"since,omitzero"`
 }
 
 // failure is an error on the wire, with its kind.

@@ -65,6 +65,10 @@ func Handler(s Service, secret string) (http.Handler, error) {
 			return flush.Flush()
 		})
 	})
+	handle(mux, prefix+"reserve-address", s.ReserveAddress)
+	handle(mux, prefix+"sync-machines", s.SyncMachines)
+	handle(mux, prefix+"notices", func(ctx context.Context, in mark) ([]pxe.Notice, error) { return s.Notices(ctx, in.After) })
+	handle(mux, prefix+"sightings", func(ctx context.Context, in mark) ([]pxe.Sighting, error) { return s.Sightings(ctx, in.Since) })
 	return Guard(mux, secret), nil
 }
 

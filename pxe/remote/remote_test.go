@@ -67,6 +67,26 @@ func (t *twin) FollowBoot(_ context.Context, id string, send func(bootlog.Update
 	return send(t.update)
 }
 
+func (t *twin) ReserveAddress(_ context.Context, m pxe.Machine) (pxe.AddressAnswer, error) {
+	t.got = m
+	return pxe.AddressAnswer{Address: m.Address, Learn: true}, t.err
+}
+func (t *twin) SyncMachines(_ context.Context, list []pxe.Machine) ([]pxe.MachineProblem, error) {
+	t.got = list
+	return []pxe.MachineProblem{{NodeID: "n", MAC: "m", Text: "no"}}, t.err
+}
+func (t *twin) Notices(_ context.Context, after uint64) ([]pxe.Notice, error) {
+	t.got = after
+	return []pxe.Notice{{Seq: 8, Time: time.Unix(5, 7).UTC(), NodeID: "n", Error: true, Text: "moved"}}, t.err
+}
+func (t *twin) Sightings(_ context.Context, since time.Time) ([]pxe.Sighting, error) {
+	t.got = since
+	return []pxe.Sighting{sighting}, t.err
+}
+
+var sighting = pxe.Sighting{Kind: pxe.SeenTFTP, Time: time.Unix(9, 0).UTC(), First: time.Unix(5, 7).UTC(), Count: 3, MAC: "m", Serial: "s",
+	Model: "pi4", Address: netip.MustParseAddr("127.77.1.2"), NodeID: "n", Name: "s/config.txt"}
+
 func dial(t *testing.T, s remote.Service, secret string) *remote.Client {
 	t.Helper()
 	h, err := remote.Handler(s, "right")
@@ -84,13 +104,15 @@ func TestRoundTrip(t *testing.T) {
 	img := pxe.ImageSource{URL: "http://x/y.tar", ChecksumAlgo: "sha256", Checksum: "ab"}
 	drive := json.RawMessage(`{"meta_data":{"a":"b"}}`)
 	root := pxe.RootRequest{NodeID: "n", Generation: "g", Hostname: "h", Image: img, MAC: "m", ConfigDrive: drive}
-	pub := pxe.PublishRequest{NodeID: "n", Client: netip.MustParseAddr("127.77.1.2"), MAC: "m", Serial: "s", KernelParams: "quiet"}
-	status := pxe.BootStatus{Signs: []pxe.Sign{pxe.SignMounted}, Since: time.Unix(5, 7).UTC(), Report: bootlog.Report{
+	pub := pxe.PublishRequest{NodeID: "n", Client: netip.MustParseAddr("127.77.1.2"), Learn: true, MAC: "m", Serial: "s", KernelParams: "quiet"}
+	status := pxe.BootStatus{Signs: []pxe.Sign{pxe.SignMounted}, Conflict: "two", Since: time.Unix(5, 7).UTC(), Report: bootlog.Report{
 		Stage: bootlog.StageFile, Where: "said", Cause: "why", File: "k", Offset: 3, Size: 5, Stalled: true, Due: time.Unix(7, 0).UTC(), Silent: true}}
 	boot := bootlog.Boot{ID: "n", Start: time.Unix(9, 0).UTC(), Powered: true, Attempt: 1, Entries: []bootlog.Entry{{
 		Event: bootlog.Event{ID: "n", Time: time.Unix(9, 0).UTC(), Stage: bootlog.StageFile, Outcome: bootlog.Done, Name: "k", Size: 5, Blocks: 2, Resent: 1},
 		Count: 1, Last: time.Unix(10, 0).UTC()}}, Reached: map[bootlog.Stage]time.Time{bootlog.StageKernel: time.Unix(10, 0).UTC()}, Quiet: time.Unix(10, 0).UTC()}
 	s := &twin{status: status, boots: []bootlog.Boot{boot}, update: bootlog.Update{Event: boot.Entries[0].Event, Missed: 3}}
+	machine := pxe.Machine{NodeID: "n", Name: "h", MAC: "m", Serial: "s", Address: netip.MustParseAddr("127.77.1.2")}
+	since := time.Unix(5, 7).UTC()
 	c := dial(t, s, "right")
 	ctx := t.Context()
 	for name, tc := range map[string]struct {
@@ -119,6 +141,12 @@ func TestRoundTrip(t *testing.T) {
 			}
 			return got, err
 		}, "n", s.update},
+		"reserve": {func() (any, error) { return c.ReserveAddress(ctx, machine) }, machine, pxe.AddressAnswer{Address: machine.Address, Learn: true}},
+		"sync": {func() (any, error) { return c.SyncMachines(ctx, []pxe.Machine{machine}) }, []pxe.Machine{machine},
+			[]pxe.MachineProblem{{NodeID: "n", MAC: "m", Text: "no"}}},
+		"notices": {func() (any, error) { return c.Notices(ctx, 7) }, uint64(7),
+			[]pxe.Notice{{Seq: 8, Time: since, NodeID: "n", Error: true, Text: "moved"}}},
+		"sightings": {func() (any, error) { return c.Sightings(ctx, since) }, since, []pxe.Sighting{sighting}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := tc.call()

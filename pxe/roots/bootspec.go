@@ -17,6 +17,9 @@ type BootSpec struct {
 	// Client is the node's address. Nobody else may mount the root or fetch
 	// the boot files.
 	Client netip.Addr `json:"client"`
+	// Learn says that the address is not ours to give and may be found out
+	// later: without a Client nothing is opened yet.
+	Learn bool `json:"learn,omitempty"`
 	// MAC and Serial are what the node's firmware may put before file names;
 	// either may be empty. Serial is hexadecimal, of 8 or 16 digits.
 	MAC    string `json:"mac,omitempty"`
@@ -77,7 +80,7 @@ func (s BootSpec) check() (BootSpec, error) {
 	}
 	s.Client, s.Server = s.Client.Unmap(), s.Server.Unmap()
 	switch {
-	case !s.Client.IsValid() || s.Client.IsUnspecified():
+	case s.Client.IsUnspecified() || !s.Client.IsValid() && !s.Learn:
 		return invalid("the node has no address yet; its root is opened to one address alone")
 	case !s.Server.IsValid() || s.Server.IsUnspecified():
 		return invalid("the address of the NFS server is not set; set the one that nodes see in the configuration")

@@ -42,8 +42,13 @@ func (m *Manager) publish(ctx context.Context, spec BootSpec) error {
 		return err
 	}
 	if old.Published != nil && old.Published.Client != spec.Client {
-		// The address before must not keep its access, whatever comes.
-		if err := m.unpublish(ctx, spec.NodeID); err != nil {
+		// The address before must not keep its access, whatever comes. One
+		// that was found out is found out again after a crash.
+		end := m.unpublish
+		if spec.Learn {
+			end = m.withdraw
+		}
+		if err := end(ctx, spec.NodeID); err != nil {
 			return err
 		}
 	}
@@ -63,6 +68,9 @@ func (m *Manager) publish(ctx context.Context, spec BootSpec) error {
 	}
 	if err := writeJSON(filepath.Join(dir, bootInfo), spec); err != nil {
 		return err
+	}
+	if !spec.Client.IsValid() {
+		return nil // its address is still to be learnt
 	}
 	if err := m.step("open export"); err != nil {
 		return err
@@ -91,20 +99,25 @@ func (m *Manager) Unpublish(ctx context.Context, nodeID string) error {
 	return nil
 }
 
-func (m *Manager) unpublish(ctx context.Context, id string) error {
+// withdraw closes a root to its node.
+func (m *Manager) withdraw(ctx context.Context, id string) error {
 	if err := m.step("close export"); err != nil {
 		return err
 	}
 	err := m.cfg.Exports.CloseExport(ctx, id)
 	m.cfg.BootFiles.Remove(id)
-	if err != nil {
+	return err
+}
+
+func (m *Manager) unpublish(ctx context.Context, id string) error {
+	if err := m.withdraw(ctx, id); err != nil {
 		return err
 	}
 	if err := m.step("forget"); err != nil {
 		return err
 	}
 	dir := m.nodeDir(id)
-	err = os.Remove(filepath.Join(dir, bootInfo))
+	err := os.Remove(filepath.Join(dir, bootInfo))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

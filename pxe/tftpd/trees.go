@@ -217,7 +217,7 @@ func (t *Trees) find(client netip.Addr, name string) (*Tree, string, error) {
 		missing.Err, missing.Owner = ErrDenied, owner.ID
 	case asker != nil && name == rootFile:
 		return asker, name, nil
-	case asker != nil && isSerial(first) && !slices.ContainsFunc(asker.Prefixes, isSerial):
+	case asker != nil && IsSerial(first) && !slices.ContainsFunc(asker.Prefixes, IsSerial):
 		return asker, rest, nil // known by its address; nobody told its serial number yet
 	}
 	if asker != nil {
@@ -226,9 +226,9 @@ func (t *Trees) find(client netip.Addr, name string) (*Tree, string, error) {
 	return nil, "", missing
 }
 
-// isSerial tells whether a prefix is the end of a serial number, what a Pi puts
+// IsSerial tells whether a prefix is the end of a serial number, what a Pi puts
 // before file names unless its EEPROM says otherwise.
-func isSerial(prefix string) bool {
+func IsSerial(prefix string) bool {
 	return len(prefix) == 8 && strings.Trim(strings.ToLower(prefix), "0123456789abcdef") == ""
 }
 

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"caddyshack/pxe"
+	"caddyshack/pxe/bootlog"
+	"caddyshack/pxe/dhcpd"
+)
+
+// addressFile keeps who has which address, below the state folder.
+const addressFile = "dhcp/reservations.json"
+
+// openAddresses opens what is known of the machines and their addresses.
+func (d *daemon) openAddresses() (*pxe.Addresses, error) {
+	c := &d.cfg.DHCP
+	own, err := netip.ParseAddr(d.cfg.Boot.Address)
+	if err != nil {
+		return nil, bad("boot.address", "%q is not an address", d.cfg.Boot.Address)
+	}
+	mode := pxe.AddressMode(c.Mode)
+	subnet, err := c.subnet()
+	if err != nil {
+		return nil, err
+	}
+	_, there, err := interfaceWith(own)
+	if err != nil {
+		return nil, err
+	}
+	if !subnet.IsValid() {
+		subnet = there
+	}
+	cfg := dhcpd.TableConfig{
+		File: filepath.Join(d.cfg.StateDir, addressFile), Subnet: subnet, Exclude: []netip.Addr{own}, Guests: *c.Guests,
+		Loose: mode != pxe.AddressesServer,
+	}
+	if cfg.First, cfg.Last, err = c.bounds(); err != nil {
+		return nil, err
+	}
+	if r, err := netip.ParseAddr(c.Router); err == nil {
+		cfg.Exclude = append(cfg.Exclude, r)
+	}
+	if mode == pxe.AddressesElsewhere && c.Range == "" {
+		// There is nothing to keep, and others say what goes in their network.
+		cfg.File, cfg.Exclude, cfg.Subnet = "", nil, netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	switch {
+	case !cfg.Subnet.IsValid():
+		return nil, bad("dhcp.subnet", "no interface of this machine has boot.address %s: correct that, or set the Pis' network, for example \"192.168.77.0/24\"", own)
+	case cfg.First.IsValid() && (!cfg.Subnet.Contains(cfg.First) || !cfg.Subnet.Contains(cfg.Last)):
+		return nil, bad("dhcp.range", "%s is not in %s, the network of boot.address", c.Range, cfg.Subnet)
+	}
+	if cfg.File != "" {
+		if err := os.MkdirAll(filepath.Dir(cfg.File), 0o750); err != nil {
+			return nil, fmt.Errorf("making the folder of addresses: %w", err)
+		}
+	}
+	table, err := dhcpd.OpenTable(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &pxe.Addresses{Mode: mode, Table: table}, nil
+}
+
+// openDHCP binds the DHCP server, if this process has one.
+func (d *daemon) openDHCP(ctx context.Context) error {
+	c := &d.cfg.DHCP
+	mode := pxe.AddressMode(c.Mode)
+	if d.boot == nil || mode != pxe.AddressesServer && mode != pxe.AddressesProxy {
+		return nil
+	}
+	own, err := netip.ParseAddr(d.cfg.Boot.Address)
+	if err != nil {
+		return bad("boot.address", "%q is not an address", d.cfg.Boot.Address)
+	}
+	name, subnet, err := interfaceWith(own)
+	if err != nil {
+		return err
+	}
+	if c.Interface != "" && name != c.Interface {
+		return bad("dhcp.interface", "%s does not have boot.address %s (it is on %q): name the interface that has it (`ip -br addr` lists them)", c.Interface, own, name)
+	}
+	if s, err := c.subnet(); err == nil && s.IsValid() {
+		subnet = s
+	}
+	cfg := dhcpd.Config{
+		Interface: c.Interface, Listen: c.Listen, Mode: map[pxe.AddressMode]dhcpd.Mode{pxe.AddressesServer: dhcpd.Full, pxe.AddressesProxy: dhcpd.Proxy}[mode],
+		Given:    dhcpd.Given{Server: own, Subnet: subnet, Lease: c.LeaseTime.Duration},
+		Machines: d.boot.service.Addresses.Table, Force: c.Force, ProbeEvery: c.ProbeInterval.Duration,
+		OnEvent: d.dhcpEvent, Log: d.log.With("part", "dhcp"),
+	}
+	if a, err := netip.ParseAddr(c.Router); err == nil {
+		cfg.Given.Router = a
+	}
+	for _, s := range c.DNS {
+		if a, err := netip.ParseAddr(s); err == nil {
+			cfg.Given.DNS = append(cfg.Given.DNS, a)
+		}
+	}
+	s, err := dhcpd.Listen(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	d.dhcp = append(d.dhcp, s)
+	d.onClose(s.Close)
+	return nil
+}
+
+// runDHCP serves all DHCP servers of this process.
+func (d *daemon) runDHCP(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	for _, s := range d.dhcp {
+		g.Go(func() error { return s.Serve(gctx) })
+	}
+	return g.Wait()
+}
+
+// dhcpEvent enters what a DHCP server reports into the boot log and the
+// sightings.
+func (d *daemon) dhcpEvent(e dhcpd.Event) {
+	d.dhcpEvents.WithLabelValues(string(e.Kind)).Inc()
+	if b, ok := bootlog.FromDHCP(e); ok {
+		d.boot.log.Record(b)
+	}
+	d.boot.service.HearDHCP(e)
+	if e.ID == "" && e.Boot {
+		d.machinesDue() // it may have been registered since we looked
+	}
+}
+
+// machinesDue has the machines looked through soon.
+func (d *daemon) machinesDue() {
+	select {
+	case d.due <- struct{}{}:
+	default: // it is going to be done anyway
+	}
+}
+
+// dhcpAddr is where simulated Pis ask for their addresses, "" if there is no such place.
+func (d *daemon) dhcpAddr() string {
+	for _, s := range d.dhcp {
+		if d.cfg.DHCP.Listen != "" {
+			return s.Addr().String()
+		}
+	}
+	return ""
+}

@@ -1,0 +1,279 @@
+package pxe
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"caddyshack/baremetal"
+	"caddyshack/pxe/dhcpd"
+)
+
+// AddressMode says who gives the machines their addresses.
+type AddressMode string
+
+// The modes.
+const (
+	// AddressesElsewhere: a server that somebody else has set up.
+	AddressesElsewhere AddressMode = "off"
+	// AddressesServer: this boot service's own DHCP server.
+	AddressesServer AddressMode = "server"
+	// AddressesProxy: another server, while this one says where boot files are.
+	AddressesProxy AddressMode = "proxy"
+	// AddressesDnsmasq: a dnsmasq that is given the reservations.
+	AddressesDnsmasq AddressMode = "dnsmasq"
+)
+
+// Addresses is what a boot service knows of its machines' addresses, and what
+// went wrong with them. Its methods may be called from many goroutines.
+type Addresses struct {
+	Mode AddressMode
+	// Table has the machines and their reservations. Required.
+	Table *dhcpd.Table
+	// Changed is told after each change of the reservations; nil = nobody is.
+	Changed func(ctx context.Context, list []dhcpd.Reservation) error
+
+	mu      sync.Mutex
+	trouble map[string]trouble // by node
+	notices []Notice
+	seq     uint64
+	told    map[toldKey]string // what was said last
+	more    func()
+}
+
+type toldKey struct{ nodeID, matter string }
+
+// trouble is what may keep a node from booting, seen in the expected boot.
+type trouble struct {
+	text  string
+	fatal bool // it will not boot by itself
+}
+
+// Machine is a port of a node as the boot service must know it. It is plain data.
+type Machine struct {
+	NodeID string `json:"node_id"`
+	Name   string `json:"name,omitempty"` // of the host
+	MAC    string `json:"mac"`
+	Serial string `json:"serial,omitempty"`
+	// Address is extra.ip_address of the port; the zero value means that the
+	// boot service finds one.
+	Address netip.Addr `json:"address"`
+}
+
+// AddressAnswer says which address a machine has. It is plain data.
+type AddressAnswer struct {
+	// Address is its own; not valid if nobody knows it yet.
+	Address netip.Addr `json:"address"`
+	// Learn is true if it gets an address from another server, which is learnt
+	// when it asks for its first file.
+	Learn bool `json:"learn,omitempty"`
+}
+
+// MachineProblem is a machine that cannot have what it should. It is plain data.
+type MachineProblem struct {
+	NodeID string `json:"node_id"`
+	MAC    string `json:"mac"`
+	Text   string `json:"text"`
+}
+
+// Notice is something that a node's people should know. It is plain data.
+type Notice struct {
+	// Seq grows by one with each notice since the boot service began; its first
+	// is 1.
+	Seq    uint64    `json:"seq"`
+	Time   time.Time `json:"time"`
+	NodeID string    `json:"node_id"`
+	// Error tells whether it keeps the node from booting.
+	Error bool   `json:"error,omitempty"`
+	Text  string `json:"text"`
+}
+
+// noticesKept bounds how many notices wait to be fetched.
+const noticesKept = 1000
+
+// ReserveAddress makes sure that the machine has an address, or says that its
+// address is to be learnt. It may be repeated.
+func (s *Service) ReserveAddress(ctx context.Context, m Machine) (AddressAnswer, error) {
+	if s.Addresses == nil { // whoever asks knows the address alone
+		if !m.Address.IsValid() {
+			return AddressAnswer{}, noAddress(m)
+		}
+		return AddressAnswer{Address: m.Address}, nil
+	}
+	return s.Addresses.reserve(ctx, m)
+}
+
+func noAddress(m Machine) error {
+	return baremetal.Errorf(baremetal.Invalid, "The port %s of node %s has no address: set extra.ip_address to the address that the machine gets, or configure [dhcp].", m.MAC, m.NodeID)
+}
+
+func (a *Addresses) reserve(ctx context.Context, m Machine) (AddressAnswer, error) {
+	before, _ := a.Table.ByMAC(m.MAC)
+	r, err := a.Table.Register(m.registered())
+	if err != nil {
+		return AddressAnswer{}, baremetal.Errorf(baremetal.Invalid, "%w", err)
+	}
+	if before != r {
+		if err := a.changed(ctx); err != nil {
+			return AddressAnswer{}, err
+		}
+	}
+	switch {
+	case a.Mode == AddressesProxy: // what is reserved need not be what the other server gives
+		return AddressAnswer{Address: r.Address, Learn: true}, nil
+	case a.Mode == AddressesDnsmasq && !r.Address.IsValid():
+		return AddressAnswer{Learn: true}, nil
+	case !r.Address.IsValid():
+		return AddressAnswer{}, noAddress(m)
+	}
+	return AddressAnswer{Address: r.Address}, nil
+}
+
+func (m Machine) registered() dhcpd.Machine {
+	return dhcpd.Machine{ID: m.NodeID, Name: m.Name, MAC: m.MAC, Serial: m.Serial, Address: m.Address}
+}
+
+func (a *Addresses) changed(ctx context.Context) error {
+	if a.Changed == nil {
+		return nil
+	}
+	return a.Changed(ctx, a.Table.List())
+}
+
+// SyncMachines tells the boot service all machines that there are, so that it
+// knows them when they ask, and gives free the addresses of those that are no
+// more. Machines that cannot have what they should are returned.
+func (s *Service) SyncMachines(ctx context.Context, list []Machine) ([]MachineProblem, error) {
+	if s.Addresses == nil {
+		return nil, nil
+	}
+	return s.Addresses.sync(ctx, list)
+}
+
+func (a *Addresses) sync(ctx context.Context, list []Machine) ([]MachineProblem, error) {
+	var all []dhcpd.Machine
+	for _, m := range list {
+		all = append(all, m.registered())
+	}
+	before := a.Table.List()
+	bad, err := a.Table.Sync(all)
+	if err != nil {
+		return nil, err
+	}
+	var problems []MachineProblem
+	for _, p := range bad {
+		problems = append(problems, MachineProblem{p.Machine.ID, p.Machine.MAC, p.Text})
+	}
+	if after := a.Table.List(); !slices.Equal(before, after) {
+		return problems, a.changed(ctx)
+	}
+	return problems, nil
+}
+
+// Sightings returns who was noticed at or after a time, known or not.
+func (s *Service) Sightings(_ context.Context, since time.Time) ([]Sighting, error) {
+	return s.Sighted.List(since), nil
+}
+
+// Notices returns what nodes' people should know, after the notice numbered
+// after; 0 means all that is kept. If the boot service has begun anew since,
+// all is returned.
+func (s *Service) Notices(_ context.Context, after uint64) ([]Notice, error) {
+	if s.Addresses == nil {
+		return nil, nil
+	}
+	a := s.Addresses
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if after > a.seq {
+		after = 0
+	}
+	var list []Notice
+	for _, n := range a.notices {
+		if n.Seq > after {
+			list = append(list, n)
+		}
+	}
+	return list, nil
+}
+
+// OnNotice has f called after each notice; f must return at once.
+func (a *Addresses) OnNotice(f func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.more = f
+}
+
+// Notify tells a node's people something, once until it changes: matter names
+// what it is about.
+func (a *Addresses) Notify(nodeID, matter, text string, fatal bool, now time.Time) {
+	a.mu.Lock()
+	if a.trouble == nil {
+		a.trouble, a.told = make(map[string]trouble), make(map[toldKey]string)
+	}
+	if old := a.trouble[nodeID]; !old.fatal || fatal {
+		a.trouble[nodeID] = trouble{text, fatal}
+	}
+	key := toldKey{nodeID, matter}
+	if a.told[key] == text {
+		a.mu.Unlock()
+		return
+	}
+	a.told[key] = text
+	a.seq++
+	a.notices = append(a.notices, Notice{Seq: a.seq, Time: now, NodeID: nodeID, Error: fatal, Text: text})
+	if extra := len(a.notices) - noticesKept; extra > 0 {
+		a.notices = a.notices[extra:]
+	}
+	more := a.more
+	a.mu.Unlock()
+	if more != nil {
+		more()
+	}
+}
+
+// forget drops the troubles of earlier boots.
+func (a *Addresses) forget(nodeID string) {
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.trouble, nodeID)
+	maps.DeleteFunc(a.told, func(k toldKey, _ string) bool { return k.nodeID == nodeID })
+}
+
+func (a *Addresses) troubleOf(nodeID string) trouble {
+	if a == nil {
+		return trouble{}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.trouble[nodeID]
+}
+
+// HearDHCP takes what a DHCP server reports: sightings, and what goes wrong
+// with a node.
+func (s *Service) HearDHCP(e dhcpd.Event) {
+	if e.MAC != "" {
+		g := Sighting{Kind: SeenDHCP, Time: e.Time, MAC: e.MAC, Serial: e.Serial, Model: e.Model, Address: e.Address, NodeID: e.ID}
+		if e.Boot {
+			g.Kind = SeenBootDHCP
+		}
+		s.Sighted.Record(g)
+	}
+	if e.Detail == "" || s.Addresses == nil {
+		return
+	}
+	fatal := e.Kind == dhcpd.Conflict
+	if e.ID != "" {
+		s.Addresses.Notify(e.ID, string(e.Kind), fmt.Sprintf("DHCP: the Pi with the MAC %s: %s", e.MAC, e.Detail), fatal, e.Time)
+	}
+	if e.Other != "" {
+		s.Addresses.Notify(e.Other, string(e.Kind), fmt.Sprintf("DHCP: the Pi with the MAC %s: %s", e.MAC, e.Detail), false, e.Time)
+	}
+}
