@@ -63,8 +63,9 @@ fuzz: go-version ## Every Go fuzz target, a minute in all
 	@GO=$(GO) scripts/fuzz 60
 
 .PHONY: test-netboot
-test-netboot: build ## The demo image in QEMU, with its root over our NFS
+test-netboot: build ## The demo image in QEMU, with its root over our NFS; `demo --pi qemu` and its console
 	@$(GO) test -tags qemu -count=1 -timeout 10m ./pxe/images/demo/...
+	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) test -tags 'e2e qemu' -count=1 -timeout 15m -run QEMU ./e2e
 
 .PHONY: test-nfs
 test-nfs: go-version ## A kernel's NFS mount in a guest, other servers, stressors (5 min; see docs/nfs.md for its packages)
