@@ -264,7 +264,7 @@ func (w *work) switchVIF(ctx context.Context, m drivers.NetworkMover, t *drivers
 		err = w.move(ctx, m, after, kind)
 	}
 	if err == nil {
-		err = w.tellDeploy(ctx, after)
+		err = w.tellDeploy(ctx, m, after, kind)
 	}
 	if err == nil || ctx.Err() != nil || baremetal.IsKind(err, baremetal.ClaimLost) {
 		return err
@@ -308,9 +308,11 @@ func (w *work) refuseCut(m drivers.NetworkMover, before, after *drivers.Task, ki
 		"Node %s runs from a root that it reaches over this port, and would lose it: power off first (openstack baremetal node power off %s).", w.node.UUID, w.node.UUID)
 }
 
-// tellDeploy tells the deploy interface that its node's ports have moved.
-func (w *work) tellDeploy(ctx context.Context, t *drivers.Task) error {
-	if !hasInstance(w.node.ProvisionState) {
+// tellDeploy tells the deploy interface that its node's ports have moved to
+// where the node can boot.
+func (w *work) tellDeploy(ctx context.Context, m drivers.NetworkMover, t *drivers.Task, kind baremetal.NetworkKind) error {
+	boots := slices.ContainsFunc(m.BootVLANs(t, kind), func(vlan int) bool { return vlan != 0 })
+	if !boots || !hasInstance(w.node.ProvisionState) {
 		return nil
 	}
 	impl, err := drivers.As[drivers.NetworkFollower](w.c.Registry, &w.node, "deploy", "following the network")

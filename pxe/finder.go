@@ -172,7 +172,11 @@ func (s *Service) published(ctx context.Context, nodeID string) (p PublishReques
 	}
 	for _, r := range list {
 		if b := r.Published; r.NodeID == nodeID && b != nil {
-			return PublishRequest{NodeID: nodeID, Client: b.Client, Learn: b.Learn, MAC: b.MAC, Serial: b.Serial, KernelParams: b.KernelParams}, true, nil
+			p = PublishRequest{NodeID: nodeID, Client: b.Client, Learn: b.Learn, MAC: b.MAC, Serial: b.Serial, KernelParams: b.KernelParams}
+			if b.OwnServer {
+				p.Server = b.Server
+			}
+			return p, true, nil
 		}
 	}
 	return p, false, nil

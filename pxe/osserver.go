@@ -117,8 +117,12 @@ func (s *LocalOSServer) CreateRoot(ctx context.Context, r RootRequest) error {
 
 // Export implements OSServer.
 func (s *LocalOSServer) Export(ctx context.Context, p PublishRequest) error {
+	server := s.Address
+	if p.Server.IsValid() {
+		server = p.Server
+	}
 	return s.Roots.Publish(ctx, roots.BootSpec{NodeID: p.NodeID, Client: p.Client, Learn: p.Learn, MAC: p.MAC, Serial: p.Serial,
-		Server: s.Address, NFSPort: s.NFSPort, MountPort: s.MountPort, KernelParams: p.KernelParams})
+		Server: server, OwnServer: p.Server.IsValid(), NFSPort: s.NFSPort, MountPort: s.MountPort, KernelParams: p.KernelParams})
 }
 
 // Remove implements OSServer.
@@ -201,13 +205,20 @@ func (s *LocalOSServer) Restore(ctx context.Context) error {
 		return fmt.Errorf("listing the roots: %w", err)
 	}
 	for _, r := range list {
-		if r.Published == nil || (r.Published.Server == s.Address && r.Published.NFSPort == s.NFSPort && r.Published.MountPort == cmp.Or(s.MountPort, s.NFSPort)) {
+		if r.Published == nil {
+			continue
+		}
+		server := s.Address
+		if r.Published.OwnServer {
+			server = r.Published.Server
+		}
+		if r.Published.Server == server && r.Published.NFSPort == s.NFSPort && r.Published.MountPort == cmp.Or(s.MountPort, s.NFSPort) {
 			continue
 		}
 		spec := *r.Published
-		spec.Server, spec.NFSPort, spec.MountPort = s.Address, s.NFSPort, s.MountPort
+		spec.Server, spec.NFSPort, spec.MountPort = server, s.NFSPort, s.MountPort
 		if err := s.Roots.Publish(ctx, spec); err != nil {
-			return fmt.Errorf("publishing the root of node %s from %s: %w", r.NodeID, s.Address, err)
+			return fmt.Errorf("publishing the root of node %s from %s: %w", r.NodeID, server, err)
 		}
 	}
 	return nil

@@ -28,6 +28,8 @@ type RootRequest struct {
 	Generation string      `json:"generation"`
 	Hostname   string      `json:"hostname"`
 	Image      ImageSource `json:"image"`
+	// Server is as in PublishRequest.
+	Server netip.Addr `json:"server,omitzero"`
 	// PhoneHome is the URL that the system asks for when it is up; it is set
 	// by Service where somebody listens.
 	PhoneHome string `json:"phone_home,omitempty"`
@@ -49,6 +51,9 @@ type PublishRequest struct {
 	Serial string     `json:"serial,omitempty"`
 	// KernelParams is instance_info.kernel_append_params.
 	KernelParams string `json:"kernel_params,omitempty"`
+	// Server is this place's address as the node sees it, if the node is in a
+	// network where that is not the usual one.
+	Server netip.Addr `json:"server,omitzero"`
 }
 
 // BootStatus is how far a boot has come.

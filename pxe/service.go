@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -26,6 +27,8 @@ type Service struct {
 	// http://HOST:PORT where they do. Without one of them they are not asked to.
 	Tokens    *phonehome.Tokens
 	PhoneHome string
+	// PhoneHomePort is where they do in networks of their own; 0 = nowhere.
+	PhoneHomePort uint16
 	// Addresses knows the machines and their addresses; nil means that whoever
 	// publishes a root knows the address.
 	Addresses *Addresses
@@ -59,23 +62,31 @@ func (s *Service) FetchImage(ctx context.Context, img ImageSource) (Fetched, err
 // CreateRoot unpacks the fetched image as the node's root.
 func (s *Service) CreateRoot(ctx context.Context, r RootRequest) error {
 	var err error
-	if r.PhoneHome, err = s.phoneHome(r.NodeID, r.Generation); err != nil {
+	if r.PhoneHome, err = s.phoneHome(r.NodeID, r.Generation, r.Server); err != nil {
 		return err
 	}
 	return s.OS.CreateRoot(ctx, r)
 }
 
 // phoneHome is the URL by which the system in a node's root tells that it is
-// up, "" if nobody listens.
-func (s *Service) phoneHome(nodeID, generation string) (string, error) {
-	if s.Tokens == nil || s.PhoneHome == "" {
+// up, "" if nobody listens where the node sees this place (server; the zero
+// value is the usual address).
+func (s *Service) phoneHome(nodeID, generation string, server netip.Addr) (string, error) {
+	home := s.PhoneHome
+	if server.IsValid() {
+		home = ""
+		if s.PhoneHomePort != 0 {
+			home = "http://" + netip.AddrPortFrom(server, s.PhoneHomePort).String()
+		}
+	}
+	if s.Tokens == nil || home == "" {
 		return "", nil
 	}
 	token, err := s.Tokens.Token(nodeID, generation)
 	if err != nil {
 		return "", err
 	}
-	return phonehome.URL(s.PhoneHome, token), nil
+	return phonehome.URL(home, token), nil
 }
 
 // Publish opens the root's export to the node's address and puts up its boot files.

@@ -78,7 +78,7 @@ func (cmd demoCmd) Run(ctx context.Context) error {
 	defer d.closeLogged()
 	racked, err := startSimulated(ctx, simulatedConfig{
 		Caddies: cmd.Caddies, Dir: filepath.Join(state, "chassis"), Broker: d.brokerURL,
-		Password: unitPassword(cfg), TFTP: d.boot.tftp.Addr(), Firmware: cmd.Units == unitsFirmware, QEMU: program, Log: log.With("part", "sim"),
+		Password: unitPassword(cfg), TFTP: d.boot.tftp[0].Addr(), Firmware: cmd.Units == unitsFirmware, QEMU: program, Log: log.With("part", "sim"),
 	})
 	if err != nil {
 		return err

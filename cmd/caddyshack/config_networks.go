@@ -8,6 +8,7 @@ import (
 	"caddyshack/drivers/networks"
 	"caddyshack/drivers/switches"
 	"caddyshack/drivers/switches/ovs"
+	"caddyshack/pxe"
 )
 
 // NetworkConfig is a VLAN with a name.
@@ -128,6 +129,15 @@ func (c *Config) bootNetworks() []networks.Network {
 		}
 	}
 	return all
+}
+
+// ownNetworks are the addresses of this controller in them.
+func (c *Config) ownNetworks() pxe.Networks {
+	var own pxe.Networks
+	for _, n := range c.bootNetworks() {
+		own = append(own, n.Server)
+	}
+	return own
 }
 
 func (c *Config) checkNetworks() error {

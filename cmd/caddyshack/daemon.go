@@ -187,7 +187,7 @@ func (d *daemon) ready() ready {
 		r.API = d.apiURL()
 	}
 	if d.boot != nil {
-		r.TFTP = d.boot.tftp.Addr().String()
+		r.TFTP = d.boot.tftp[0].Addr().String()
 		r.DHCP = d.dhcpAddr()
 	}
 	if d.os != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -23,7 +24,7 @@ import (
 // bootPart is the boot service of this process with its TFTP server.
 type bootPart struct {
 	service *pxe.Service
-	tftp    *tftpd.Server
+	tftp    []*tftpd.Server // one for each address, the usual one first
 	log     *bootlog.Log
 	home    phoneHome
 	// countTFTP counts requests.
@@ -57,22 +58,55 @@ func (d *daemon) openBoot(ctx context.Context) error {
 	addresses.OnNotice(d.machinesDue)
 	b.service.Addresses = addresses
 	finder := &pxe.Finder{Trees: trees, Service: b.service, Log: d.log.With("part", "tftp")}
-	b.tftp, err = tftpd.Listen(ctx, tftpd.Config{Addr: d.cfg.Boot.TFTPListen, Source: finder,
-		OnEvent: d.tftpEvent, Log: d.log.With("part", "tftp")})
-	if err != nil {
-		return fmt.Errorf("%w; choose another address with boot.tftp_listen", err)
+	if err := d.openTFTP(ctx, b, finder); err != nil {
+		return err
 	}
-	d.onClose(func() error {
-		if err := b.tftp.Close(); !errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		return nil
-	})
 	if err := d.openPhoneHome(b, tokensDir); err != nil {
 		return err
 	}
 	d.boot = b
 	d.metrics.MustRegister(newOSLinkMetrics(b.service.Link)...)
+	return nil
+}
+
+// openTFTP binds TFTP. With networks of their own there is a socket for each
+// address, which answers from that address and serves that network alone.
+func (d *daemon) openTFTP(ctx context.Context, b *bootPart, finder *pxe.Finder) error {
+	own := d.cfg.ownNetworks()
+	listens := []string{d.cfg.Boot.TFTPListen}
+	if len(own) > 0 {
+		_, port, err := net.SplitHostPort(d.cfg.Boot.TFTPListen)
+		if err != nil {
+			return fmt.Errorf("reading boot.tftp_listen: %w", err)
+		}
+		listens = []string{net.JoinHostPort(d.cfg.Boot.Address, port)}
+		for _, p := range own {
+			if p.Addr().String() != d.cfg.Boot.Address {
+				listens = append(listens, net.JoinHostPort(p.Addr().String(), port))
+			}
+		}
+	}
+	for _, listen := range listens {
+		var source tftpd.Source = finder
+		if len(own) > 0 {
+			at, err := netip.ParseAddrPort(listen)
+			if err != nil {
+				return bad("boot.tftp_listen", "%q is not HOST:PORT with a port number", d.cfg.Boot.TFTPListen)
+			}
+			source = pxe.Scope{Source: finder, Networks: own, Local: at.Addr()}
+		}
+		server, err := tftpd.Listen(ctx, tftpd.Config{Addr: listen, Source: source, OnEvent: d.tftpEvent, Log: d.log.With("part", "tftp")})
+		if err != nil {
+			return fmt.Errorf("%w; choose another address with boot.tftp_listen, or correct that of the network", err)
+		}
+		b.tftp = append(b.tftp, server)
+		d.onClose(func() error {
+			if err := server.Close(); !errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			return nil
+		})
+	}
 	return nil
 }
 
@@ -159,7 +193,9 @@ const wakeTimeout = 10 * time.Second
 // runBoot serves TFTP and follows the operating-system server until ctx ends.
 func (d *daemon) runBoot(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return d.boot.tftp.Serve(gctx) })
+	for _, s := range d.boot.tftp {
+		g.Go(func() error { return s.Serve(gctx) })
+	}
 	g.Go(func() error { return d.boot.home.serve(gctx) })
 	g.Go(func() error {
 		d.boot.service.Follow(gctx)

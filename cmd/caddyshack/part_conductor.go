@@ -91,6 +91,7 @@ func (d *daemon) caddyType(boot nfsroot.BootService) *drivers.HardwareType {
 	}
 	maps.Copy(h.Properties, backplane.Properties())
 	if d.networks != nil {
+		deploy.Networks = d.networks
 		h.Interfaces["network"][networks.Name] = d.networks
 		h.Defaults["network"] = networks.Name
 		maps.Copy(h.Properties, networks.Properties())

@@ -65,7 +65,8 @@ func (d *daemon) openNFS(ctx context.Context, o *osPart, dir string) (roots.Tree
 	if d.cfg.Boot.NFSServer != nfsEmbedded {
 		return d.openHostNFS(o, dir)
 	}
-	o.nfs = &nfsd.Server{Addr: d.cfg.Boot.NFSListen, StateDir: dir, Logger: d.log.With("part", "nfs"), OnEvent: d.nfsEvent}
+	o.nfs = &nfsd.Server{Addr: d.cfg.Boot.NFSListen, StateDir: dir, Logger: d.log.With("part", "nfs"), OnEvent: d.nfsEvent,
+		Admit: d.cfg.ownNetworks().Admits}
 	if err := o.nfs.Listen(ctx); err != nil {
 		return nil, nil, fmt.Errorf("%w; choose another address with boot.nfs_listen", err)
 	}

@@ -45,6 +45,9 @@ func (d *daemon) openPhoneHome(b *bootPart, tokensDir string) error {
 		return bad("boot.address", "%q is not an address", d.cfg.Boot.Address)
 	}
 	b.service.PhoneHome = "http://" + netip.AddrPortFrom(address, at.Port()).String()
+	if at.Addr().IsUnspecified() {
+		b.service.PhoneHomePort = at.Port()
+	}
 	b.home = phoneHome{listener: l, server: phonehome.Server(phonehome.Handler(tokens, d.phonedHome, d.log.With("part", "phone-home")))}
 	return nil
 }

@@ -90,16 +90,6 @@ func (c *Catalog) add(n *Network) error {
 // All lists the networks in the order of the configuration.
 func (c *Catalog) All() []Network { return slices.Clone(c.all) }
 
-// byAddress is the network in whose range an address is, nil if there is none.
-func (c *Catalog) byAddress(a netip.Addr) *Network {
-	for i := range c.all {
-		if n := &c.all[i]; n.Server.IsValid() && n.Server.Contains(a) {
-			return n
-		}
-	}
-	return nil
-}
-
 // Resolve reads what driver_info and virtual interfaces say of a network: the
 // name of one, a VLAN, or Ironic's form "access/native_vlan=100". The error is
 // of kind Invalid and lists the networks.

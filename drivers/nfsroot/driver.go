@@ -22,6 +22,9 @@ import (
 // Driver implements drivers.Deploy.
 type Driver struct {
 	Boot BootService
+	// Networks tells in which network of its own a node boots; nil = all boot
+	// in the usual one.
+	Networks Networks
 	// DefaultImage is used by a deploy without image_source; empty URL = none.
 	DefaultImage pxe.ImageSource
 	// Deployable refuses machines that cannot boot over the network (a caddy
@@ -35,6 +38,14 @@ type Driver struct {
 	AwayTimeout time.Duration
 	// ImageTimeout is how long an image may take to be prepared, 0 = 15 min.
 	ImageTimeout time.Duration
+}
+
+// Networks knows the networks that nodes are in.
+type Networks interface {
+	// BootServer is this place's address in the network from which the node
+	// boots, with the network's length; the zero value if that is the usual one.
+	// The error, of kind Invalid, says why the node cannot boot where it is.
+	BootServer(t *drivers.Task) (netip.Prefix, error)
 }
 
 // DefaultAwayTimeout is time enough to restart a machine, or to find another.
@@ -220,7 +231,7 @@ func (d *Driver) create(ctx context.Context, t *drivers.Task, step baremetal.Ste
 	}
 	gen, _ := step.Args[generationArg].(string)
 	err = d.Boot.CreateRoot(ctx, pxe.RootRequest{NodeID: t.Node.UUID, Generation: gen, Hostname: hostname(&t.Node), Image: img,
-		MAC: req.MAC, ConfigDrive: configDrive(&t.Node)})
+		MAC: req.MAC, Server: req.Server, ConfigDrive: configDrive(&t.Node)})
 	if err != nil {
 		return drivers.Result{}, fmt.Errorf("making the root: %w", err)
 	}
@@ -272,6 +283,16 @@ func (d *Driver) publishRequest(ctx context.Context, t *drivers.Task) (pxe.Publi
 	if err != nil {
 		return req, err
 	}
+	if d.Networks != nil {
+		server, err := d.Networks.BootServer(t)
+		if err != nil {
+			return req, err
+		}
+		if server.IsValid() {
+			req.MAC, req.Serial, req.Client, req.Server = m.MAC, m.Serial, m.Address, server.Addr()
+			return req, checkOwnAddress(&t.Ports[i], m.Address, server)
+		}
+	}
 	at, err := d.Boot.ReserveAddress(ctx, m)
 	if err != nil {
 		return req, err
@@ -303,6 +324,37 @@ func MachineOf(n *baremetal.Node, p *baremetal.Port) (pxe.Machine, error) {
 		m.Serial = s
 	}
 	return m, nil
+}
+
+// checkOwnAddress refuses an address that is not one for a node in a network of its own.
+func checkOwnAddress(p *baremetal.Port, a netip.Addr, server netip.Prefix) error {
+	if server.Contains(a) && server.Addr() != a {
+		return nil
+	}
+	is := "not set"
+	if a.IsValid() {
+		is = a.String()
+	}
+	return baremetal.Errorf(baremetal.Invalid,
+		"Port %s: extra.ip_address is %s, and the node boots from the network %s, in which %s is the server: set it to a free address of that network.",
+		p.UUID, is, server.Masked(), server.Addr())
+}
+
+// NetworkMoved brings what is served up to date with the network that the node
+// is in now. A node without a root has nothing served.
+func (d *Driver) NetworkMoved(ctx context.Context, t *drivers.Task) error {
+	if t.Node.Work.Place == "" || d.Networks == nil {
+		return nil
+	}
+	req, err := d.publishRequest(ctx, t)
+	if err != nil {
+		return err
+	}
+	err = d.Boot.Publish(ctx, req)
+	if baremetal.IsKind(err, baremetal.NotFound) {
+		return nil
+	}
+	return err
 }
 
 // hostname is the node's name as a host is called, else its uuid's first part.

@@ -49,11 +49,12 @@ var errTooWeak = errors.New("AUTH_SYS is needed")
 
 // admit starts to serve a new connection, or closes it.
 func (s *Server) admit(nc net.Conn) {
-	addr := remoteAddr(nc)
+	addr := plainAddr(nc.RemoteAddr())
+	admitted := s.Admit == nil || s.Admit(plainAddr(nc.LocalAddr()), addr)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known := s.hasExport(addr)
-	if s.closed || !addr.IsValid() || !s.room(addr, known) {
+	if s.closed || !admitted || !addr.IsValid() || !s.room(addr, known) {
 		s.counts.refused.Add(1)
 		_ = nc.Close()
 		return
@@ -90,8 +91,8 @@ func (s *Server) room(addr netip.Addr, known bool) bool {
 // hasExport says whether addr may mount anything. The caller holds mu.
 func (s *Server) hasExport(addr netip.Addr) bool { return s.owners[addr] > 0 }
 
-func remoteAddr(nc net.Conn) netip.Addr {
-	ap, err := netip.ParseAddrPort(nc.RemoteAddr().String())
+func plainAddr(a net.Addr) netip.Addr {
+	ap, err := netip.ParseAddrPort(a.String())
 	if err != nil {
 		return netip.Addr{}
 	}

@@ -74,6 +74,9 @@ type Server struct {
 	OpenTree func(dir string) (tree.Tree, error)
 	// Limits bound what clients can use.
 	Limits Limits
+	// Admit, if set, tells whether a connection from remote may come in at
+	// local; one that may not is closed.
+	Admit func(local, remote netip.Addr) bool
 	// Grace is how long after the start a handle of an export that is not
 	// known (yet) is answered with "try again later" and not with "stale"; 0
 	// means 60 s.

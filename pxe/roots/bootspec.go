@@ -26,6 +26,9 @@ type BootSpec struct {
 	Serial string `json:"serial,omitempty"`
 	// Server is the address of the NFS server as the node sees it.
 	Server netip.Addr `json:"server"`
+	// OwnServer says that Server is the server's address in the node's network,
+	// and not the one that most nodes see.
+	OwnServer bool `json:"own_server,omitempty"`
 	// NFSPort and MountPort are the server's ports; 0 means 2049, and the
 	// same as NFSPort.
 	NFSPort   uint16 `json:"nfs_port,omitempty"`
