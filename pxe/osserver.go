@@ -121,7 +121,7 @@ func (s *LocalOSServer) Export(ctx context.Context, p PublishRequest) error {
 	if p.Server.IsValid() {
 		server = p.Server
 	}
-	return s.Roots.Publish(ctx, roots.BootSpec{NodeID: p.NodeID, Client: p.Client, Learn: p.Learn, MAC: p.MAC, Serial: p.Serial,
+	return s.Roots.Publish(ctx, roots.BootSpec{NodeID: p.NodeID, Client: p.Client, Learn: p.Learn, MAC: p.MAC, Serial: p.Serial, Model: roots.Model(p.Model),
 		Server: server, OwnServer: p.Server.IsValid(), NFSPort: s.NFSPort, MountPort: s.MountPort, KernelParams: p.KernelParams})
 }
 

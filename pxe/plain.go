@@ -49,6 +49,9 @@ type PublishRequest struct {
 	Learn  bool       `json:"learn,omitempty"`
 	MAC    string     `json:"mac"`
 	Serial string     `json:"serial,omitempty"`
+	// Model is what the machine is: pi3, pi3plus, pi4, pi5, or "" if that is
+	// not known.
+	Model string `json:"model,omitempty"`
 	// KernelParams is instance_info.kernel_append_params.
 	KernelParams string `json:"kernel_params,omitempty"`
 	// Server is this place's address as the node sees it, if the node is in a

@@ -273,7 +273,11 @@ func (d *Driver) image(n *baremetal.Node) (pxe.ImageSource, error) {
 
 // publishRequest gathers how the machine is known on the wire.
 func (d *Driver) publishRequest(ctx context.Context, t *drivers.Task) (pxe.PublishRequest, error) {
-	req := pxe.PublishRequest{NodeID: t.Node.UUID, KernelParams: t.Node.InstanceInfo.Str("kernel_append_params")}
+	req := pxe.PublishRequest{NodeID: t.Node.UUID, Model: model(&t.Node)}
+	var err error
+	if req.KernelParams, err = kernelParams(&t.Node); err != nil {
+		return req, err
+	}
 	i := slices.IndexFunc(t.Ports, func(p baremetal.Port) bool { return p.PXEEnabled })
 	if i < 0 {
 		return req, baremetal.Errorf(baremetal.Invalid,

@@ -87,7 +87,7 @@ func TestOSRoundTrip(t *testing.T) {
 	img := pxe.ImageSource{URL: "http://x/y.tar", ChecksumAlgo: "sha256", Checksum: "ab"}
 	drive := json.RawMessage(`{"meta_data":{"a":"b"}}`)
 	root := pxe.RootRequest{NodeID: "n", Generation: "g", Hostname: "h", Image: img, MAC: "m", ConfigDrive: drive, PhoneHome: "p"}
-	pub := pxe.PublishRequest{NodeID: "n", Client: netip.MustParseAddr("127.77.1.2"), MAC: "m", Serial: "s", KernelParams: "quiet"}
+	pub := pxe.PublishRequest{NodeID: "n", Client: netip.MustParseAddr("127.77.1.2"), MAC: "m", Serial: "s", Model: "pi4", KernelParams: "quiet"}
 	cursor := pxe.Cursor{Instance: "a b&c", Seq: 1 << 60}
 	s := &osTwin{
 		events: pxe.Events{Cursor: cursor, List: []bootlog.Event{{ID: "n", Time: at, Stage: bootlog.StageMount, Outcome: bootlog.Denied, Detail: "why"}}},

@@ -104,7 +104,7 @@ func TestRoundTrip(t *testing.T) {
 	img := pxe.ImageSource{URL: "http://x/y.tar", ChecksumAlgo: "sha256", Checksum: "ab"}
 	drive := json.RawMessage(`{"meta_data":{"a":"b"}}`)
 	root := pxe.RootRequest{NodeID: "n", Generation: "g", Hostname: "h", Image: img, MAC: "m", ConfigDrive: drive}
-	pub := pxe.PublishRequest{NodeID: "n", Client: netip.MustParseAddr("127.77.1.2"), Learn: true, MAC: "m", Serial: "s", KernelParams: "quiet"}
+	pub := pxe.PublishRequest{NodeID: "n", Client: netip.MustParseAddr("127.77.1.2"), Learn: true, MAC: "m", Serial: "s", Model: "pi4", KernelParams: "quiet"}
 	status := pxe.BootStatus{Signs: []pxe.Sign{pxe.SignMounted}, Conflict: "two", Since: time.Unix(5, 7).UTC(), Report: bootlog.Report{
 		Stage: bootlog.StageFile, Where: "said", Cause: "why", File: "k", Offset: 3, Size: 5, Stalled: true, Due: time.Unix(7, 0).UTC(), Silent: true}}
 	boot := bootlog.Boot{ID: "n", Start: time.Unix(9, 0).UTC(), Powered: true, Attempt: 1, Entries: []bootlog.Entry{{

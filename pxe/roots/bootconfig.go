@@ -2,6 +2,7 @@ package roots
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -10,6 +11,7 @@ type firmwareConfig struct {
 	text     string   // without what would lead away from our command line
 	kernels  []string // values of kernel=
 	prefixes []string // values of os_prefix=
+	cmdline  string   // value of cmdline=
 	arm64    bool     // arm_64bit= is set
 }
 
@@ -24,6 +26,7 @@ func parseConfig(data []byte) firmwareConfig {
 		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
 		switch key {
 		case "cmdline":
+			c.cmdline = value
 			line = "# not on this node: " + line
 		case "kernel":
 			c.kernels = append(c.kernels, value)
@@ -39,18 +42,26 @@ func parseConfig(data []byte) firmwareConfig {
 }
 
 // configTxt returns the config.txt of a node: the image's own, if it has one,
-// and after it what booting in a caddy needs. Later settings win.
-func configTxt(c firmwareConfig, s BootSpec) []byte {
+// and after it what booting in a caddy needs. Later settings win. has tells
+// which files the boot folder holds.
+func configTxt(c firmwareConfig, s BootSpec, has func(name string) bool) []byte {
 	var b strings.Builder
 	b.WriteString(c.text)
 	b.WriteString("[all]\n# From here on: Caddyshack, for a node that boots from the network.\n")
+	kernel64 := slices.ContainsFunc(s.Model.kernels64(), has)
 	if !c.arm64 {
-		b.WriteString("arm_64bit=1\n")
+		// Without a choice of the image: what it has a kernel for.
+		if kernel64 || len(c.kernels) > 0 || !slices.ContainsFunc(s.Model.kernels32(), has) {
+			b.WriteString("arm_64bit=1\n")
+		} else {
+			b.WriteString("arm_64bit=0\n")
+		}
 	}
 	// The serial console, and the firmware's own messages on it.
 	b.WriteString("enable_uart=1\nuart_2ndstage=1\n")
-	if c.text == "" {
-		b.WriteString("kernel=kernel8.img\n")
+	if c.text == "" && kernel64 {
+		i := slices.IndexFunc(s.Model.kernels64(), has)
+		b.WriteString("kernel=" + s.Model.kernels64()[i] + "\n")
 	}
 	if pin := pinOr(s.ShutdownPin, 3); pin >= 0 {
 		fmt.Fprintf(&b, "dtoverlay=gpio-shutdown,gpio_pin=%d\n", pin)
@@ -59,7 +70,17 @@ func configTxt(c firmwareConfig, s BootSpec) []byte {
 		fmt.Fprintf(&b, "dtoverlay=gpio-poweroff,gpiopin=%d\n", pin)
 	}
 	// A Pi 5 has its console elsewhere, and no USB power supply to ask.
-	b.WriteString("[pi5]\ndtparam=uart0_console\nusb_max_current_enable=1\n[all]\n")
+	const pi5 = "dtparam=uart0_console\nusb_max_current_enable=1\n"
+	switch s.Model {
+	case Pi5:
+		b.WriteString(pi5)
+	case "":
+		b.WriteString("[pi5]\n" + pi5)
+		if c.text == "" && has("kernel_2712.img") {
+			b.WriteString("kernel=kernel_2712.img\n")
+		}
+		b.WriteString("[all]\n")
+	}
 	return []byte(b.String())
 }
 

@@ -141,10 +141,25 @@ func (m *Manager) collectBoot(ctx context.Context, s BootSpec) (map[string]tftpd
 	if err := target.RemoveAll(staging); err != nil { // of a crash
 		return nil, err
 	}
-	contents := map[string]tftpd.Content{"config.txt": {Data: configTxt(config, s)}}
+	words, err := imageCmdline(tree, folder, config)
+	if err != nil {
+		return nil, err
+	}
+	cmdline, err := s.cmdline(words)
+	if err != nil {
+		return nil, err
+	}
+	has := func(name string) bool {
+		return slices.ContainsFunc(files, func(f bootFile) bool { return f.name == name })
+	}
+	if s.Model == Pi5 && len(config.kernels) == 0 && !slices.ContainsFunc(Pi5.kernels64(), has) {
+		return nil, baremetal.Errorf(baremetal.Invalid, "the image has no 64-bit kernel, and a Raspberry Pi 5 takes no other: /%s holds neither %s; use a 64-bit image",
+			folder, strings.Join(Pi5.kernels64(), " nor "))
+	}
+	contents := map[string]tftpd.Content{"config.txt": {Data: configTxt(config, s, has)}}
 	for _, prefix := range append(config.prefixes, "") {
 		if name, err := tftpd.CleanName(prefix + "cmdline.txt"); err == nil {
-			contents[name] = tftpd.Content{Data: s.cmdline()}
+			contents[name] = tftpd.Content{Data: cmdline}
 		}
 	}
 	var fresh []string

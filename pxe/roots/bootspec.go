@@ -1,8 +1,7 @@
 package roots
 
 import (
-	"cmp"
-	"fmt"
+	"errors"
 	"net"
 	"net/netip"
 	"regexp"
@@ -24,6 +23,8 @@ type BootSpec struct {
 	// either may be empty. Serial is hexadecimal, of 8 or 16 digits.
 	MAC    string `json:"mac,omitempty"`
 	Serial string `json:"serial,omitempty"`
+	// Model is what the node is; empty means that it is not known.
+	Model Model `json:"model,omitempty"`
 	// Server is the address of the NFS server as the node sees it.
 	Server netip.Addr `json:"server"`
 	// OwnServer says that Server is the server's address in the node's network,
@@ -69,7 +70,7 @@ func CheckKernelParams(params string) error {
 	}
 	for _, f := range strings.Fields(params) {
 		switch name, _, _ := strings.Cut(f, "="); name {
-		case "root", "nfsroot", "ip", "nfsaddrs":
+		case "root", "rootfstype", "rootflags", "nfsroot", "ip", "nfsaddrs":
 			return baremetal.Errorf(baremetal.Invalid, "kernel_append_params sets %q, which is given by the deploy; leave it out", name)
 		}
 	}
@@ -109,7 +110,7 @@ func (s BootSpec) check() (BootSpec, error) {
 	if s.MountPort == 0 {
 		s.MountPort = s.NFSPort
 	}
-	return s, CheckKernelParams(s.KernelParams)
+	return s, errors.Join(s.Model.check(), CheckKernelParams(s.KernelParams))
 }
 
 // prefixes are the folders that the firmware may ask in: the last 8 digits of
@@ -123,16 +124,4 @@ func (s BootSpec) prefixes() []string {
 		p = append(p, strings.ReplaceAll(s.MAC, ":", "-"))
 	}
 	return p
-}
-
-// cmdline is the kernel command line. rsize and wsize are given since the
-// kernel's default for a root is 4 KiB; the ports, since there is no portmapper.
-func (s BootSpec) cmdline() []byte {
-	line := fmt.Sprintf("console=serial0,115200 root=/dev/nfs "+
-		"nfsroot=%s:%s,vers=3,tcp,nolock,noacl,port=%d,mountport=%d,rsize=131072,wsize=131072 "+
-		"rw ip=dhcp rootwait panic=10", s.Server, cmp.Or(s.Path, ExportPath(s.NodeID)), s.NFSPort, s.MountPort)
-	if p := strings.Join(strings.Fields(s.KernelParams), " "); p != "" {
-		line += " " + p
-	}
-	return []byte(line + "\n")
 }

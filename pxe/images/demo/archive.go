@@ -90,6 +90,8 @@ func (a *archiver) skeleton(release []byte) {
 	for _, d := range strings.Fields("bin boot dev etc etc/ssh mnt proc run sbin srv sys usr var var/log") {
 		a.dir(d, 0o755)
 	}
+	// The init runs what a deploy puts here.
+	a.dir("var/lib/caddyshack/first-boot.d", 0o700)
 	a.dir("root", 0o700)
 	a.dir("root/.ssh", 0o700)
 	a.dir("tmp", 0o1777)

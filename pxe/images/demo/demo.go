@@ -35,7 +35,7 @@ const Name = "demo"
 
 // layout is the version of what is in the archive, besides the embedded files.
 // It goes up with each change of archive.go.
-const layout = "1"
+const layout = "2"
 
 //go:embed init/*.go module/*.txt files
 var embedded embed.FS

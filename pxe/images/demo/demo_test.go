@@ -67,7 +67,7 @@ func TestPrepareMakesAndKeepsTheImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range []string{"dev", "tmp", "sbin/init", "bin/sh", "etc/os-release", "etc/passwd", "boot/firmware/kernel8.img", "boot/firmware/start4.elf", "boot/firmware/overlays/x.dtbo"} {
+	for _, n := range []string{"dev", "tmp", "var/lib/caddyshack/first-boot.d", "sbin/init", "bin/sh", "etc/os-release", "etc/passwd", "boot/firmware/kernel8.img", "boot/firmware/start4.elf", "boot/firmware/overlays/x.dtbo"} {
 		if !slices.Contains(names, n) {
 			t.Errorf("the image lacks %s", n)
 		}

@@ -38,6 +38,13 @@ func boot() {
 	p := newProcs()
 	go p.reap()
 	go p.keep(service{path: "/sbin/sshd", args: []string{"sshd"}})
+	go runOnce(firstBoot, firstBootRan, func(path string) error {
+		done, err := p.start(service{path: path, args: []string{path}})
+		if err == nil {
+			<-done
+		}
+		return err
+	})
 	go p.keep(service{path: "/bin/sh", args: []string{"-sh"}, tty: console()})
 
 	halt(p, <-asked)

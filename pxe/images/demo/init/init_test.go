@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -320,5 +321,26 @@ func TestSSHTerminal(t *testing.T) {
 	var status *ssh.ExitError
 	if err := s.Wait(); !errors.As(err, &status) || status.ExitStatus() != 5 {
 		t.Errorf("the shell ended with %v", err)
+	}
+}
+
+func TestRunOnce(t *testing.T) {
+	t.Parallel()
+	from, ran := t.TempDir(), filepath.Join(t.TempDir(), "ran")
+	for name, mode := range map[string]os.FileMode{"b": 0o755, "a": 0o700, "README": 0o644} {
+		if err := os.WriteFile(filepath.Join(from, name), []byte("x"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	run := func(path string) error {
+		got = append(got, path)
+		return errors.New("a script that fails")
+	}
+	runOnce(from, ran, run)
+	runOnce(from, ran, run)
+	runOnce(filepath.Join(from, "nothing"), ran, run)
+	if want := []string{filepath.Join(ran, "a"), filepath.Join(ran, "b")}; !slices.Equal(got, want) {
+		t.Errorf("run were %q, want %q", got, want)
 	}
 }
