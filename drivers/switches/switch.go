@@ -46,6 +46,9 @@ const (
 	longPause   = time.Second
 	idleRounds  = 6
 	defaultTime = 20 * time.Second
+	// drainTime is between the last port that leaves and the first that joins:
+	// frames that wait in the switch's queues belong to the network of before.
+	drainTime = 10 * time.Millisecond
 )
 
 // New makes a Switch of a configuration and a backend; the error says what is
@@ -206,7 +209,7 @@ func (s *Switch) Settle(ctx context.Context, intent func(context.Context) (Wante
 func (s *Switch) settle(ctx context.Context, d Description, w Wanted) (Plan, error) {
 	var first, last Plan
 	var trouble error
-	pause := firstPause
+	pause, narrowed := firstPause, false
 	for round, idle := 0, 0; ; round++ {
 		have, err := s.read(ctx)
 		if err == nil {
@@ -228,8 +231,12 @@ func (s *Switch) settle(ctx context.Context, d Description, w Wanted) (Plan, err
 			case idle >= idleRounds:
 				return first, s.notTaken(now, trouble)
 			case len(now.Narrow) > 0:
+				narrowed = true
 				err = s.backend.Do(ctx, have.Version, now.Narrow)
 			default:
+				if narrowed {
+					time.Sleep(drainTime)
+				}
 				err = s.backend.Do(ctx, have.Version, now.Widen)
 			}
 		} else if idle++; idle >= idleRounds {

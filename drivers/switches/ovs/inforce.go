@@ -12,15 +12,15 @@ import (
 	"time"
 
 	"caddyshack/baremetal"
+	"caddyshack/drivers/switches"
 )
 
-// inForce returns when ovs-vswitchd has taken over the configuration with this
-// next_cfg and no flow from before is left: those pass by the ports' VLANs.
-func (b *Bridge) inForce(ctx context.Context, cfg int) error {
+// takenOver returns when ovs-vswitchd has the configuration with this next_cfg.
+func (b *Bridge) takenOver(ctx context.Context, cfg int) error {
 	for {
 		applied, news := b.heard()
 		if applied >= cfg {
-			break
+			return nil
 		}
 		select {
 		case <-news:
@@ -28,11 +28,53 @@ func (b *Bridge) inForce(ctx context.Context, cfg int) error {
 			return baremetal.Errorf(baremetal.Unavailable, "the change is in Open vSwitch's database, but ovs-vswitchd does not take it over: %w; is it running?", ctx.Err())
 		}
 	}
+}
+
+// forgetAll returns when there is nothing left of before a change of ports:
+// neither flows nor MAC addresses. A flow that goes may leave behind the
+// address that it has seen last, so that the flows come first; and once more at
+// the end, those that were made by such an address.
+func (b *Bridge) forgetAll(ctx context.Context, changes []switches.Change) error {
+	if err := b.forgetFlows(ctx); err != nil {
+		return err
+	}
+	if err := b.forgetAddresses(ctx, changes); err != nil {
+		return err
+	}
+	return b.forgetFlows(ctx)
+}
+
+func (b *Bridge) forgetAddresses(ctx context.Context, changes []switches.Change) error {
 	if socket := b.controlSocket(); socket != "" {
-		if err := purge(ctx, socket); err == nil || ctx.Err() != nil {
+		// A daemon of another machine, or one that has just ended, fails here.
+		if err := control(ctx, socket, "fdb/flush", b.conf.Bridge); err == nil {
+			return nil
+		}
+	}
+	// Any change of a port's settings makes ovs-vswitchd forget what it has
+	// learned there; this one is for frames with a priority and no VLAN.
+	for _, tags := range []string{"if-nonzero", "never"} {
+		var ops []op
+		for _, c := range changes {
+			ops = append(ops, op{"op": "mutate", "table": "Port", "where": named(c.Port), "mutations": []any{
+				[]any{"other_config", "delete", set[string]{priorityTags}}, []any{"other_config", "insert", table{priorityTags: tags}}}})
+		}
+		if err := b.commit(ctx, nil, ops); err != nil {
 			return err
 		}
-		// A daemon of another machine, or one that has just ended.
+	}
+	return nil
+}
+
+const priorityTags = "priority-tags"
+
+// forgetFlows returns when no flow of before is left. They come again with the
+// first frame that needs them.
+func (b *Bridge) forgetFlows(ctx context.Context) error {
+	if socket := b.controlSocket(); socket != "" {
+		if err := control(ctx, socket, "revalidator/purge"); err == nil {
+			return nil
+		}
 	}
 	select {
 	case <-time.After(b.flowLife()):
@@ -69,9 +111,8 @@ func (b *Bridge) controlSocket() string {
 	return filepath.Join(filepath.Dir(path), "ovs-vswitchd."+strings.TrimSpace(string(pid))+".ctl")
 }
 
-// purge removes all flows, which come again with the first frame that needs
-// them, by the configuration of now.
-func purge(ctx context.Context, socket string) error {
+// control gives ovs-vswitchd a command.
+func control(ctx context.Context, socket, command string, args ...string) error {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", socket)
 	if err != nil {
@@ -79,5 +120,5 @@ func purge(ctx context.Context, socket string) error {
 	}
 	r := newRPC(conn, func(string, json.RawMessage) {})
 	defer r.fail(errors.New("closed"))
-	return r.call(ctx, "revalidator/purge", []string{}, nil)
+	return r.call(ctx, command, append([]string{}, args...), nil)
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 
 	"caddyshack/baremetal"
@@ -18,6 +17,9 @@ const (
 	// from here, so that one that was made for an older state, or comes late, is
 	// refused by the database.
 	versionKey = "caddyshack-version"
+	// heldKey is there while the bridge forwards nothing; its value is the
+	// fail_mode to return to.
+	heldKey = "caddyshack-held"
 )
 
 // Bridge is the switches.Backend of one bridge. It connects when it is first
@@ -33,10 +35,11 @@ type Bridge struct {
 
 	// What the last Read saw; Read and Do are never called at once.
 	seen struct {
-		version string
-		ids     table
-		ports   map[string]vlans
-		root    rootRow
+		version  string
+		ids      table
+		failMode set[string]
+		ports    map[string]vlans
+		root     rootRow
 	}
 }
 
@@ -203,7 +206,7 @@ func (b *Bridge) fetch(ctx context.Context) (*everything, error) {
 	var interfaces rows[interfaceRow]
 	selects := []op{
 		{"op": "select", "table": database, "where": []any{}, "columns": []string{"_uuid", "ovs_version", "next_cfg", "other_config"}},
-		{"op": "select", "table": "Bridge", "where": named(b.conf.Bridge), "columns": []string{"ports", "external_ids", "controller"}},
+		{"op": "select", "table": "Bridge", "where": named(b.conf.Bridge), "columns": []string{"ports", "external_ids", "controller", "fail_mode"}},
 		{"op": "select", "table": "Port", "where": []any{}, "columns": append(vlanColumns(), "_uuid", "name", "interfaces")},
 		{"op": "select", "table": "Interface", "where": []any{}, "columns": []string{"_uuid", "type", "mtu", "link_state", "link_speed"}},
 	}
@@ -263,50 +266,17 @@ func (b *Bridge) Read(ctx context.Context) (switches.State, error) {
 	boot := fmt.Sprintf("%s/%d", all.root.UUID, b.connections)
 	b.mu.Unlock()
 	s := switches.State{Ports: map[string]switches.PortState{}, Boot: boot, Version: all.bridge.ExternalIDs[versionKey]}
-	b.seen.version, b.seen.ids, b.seen.ports, b.seen.root = s.Version, all.bridge.ExternalIDs, map[string]vlans{}, all.root
+	b.seen.version, b.seen.ids, b.seen.failMode = s.Version, all.bridge.ExternalIDs, all.bridge.FailMode
+	b.seen.ports, b.seen.root = map[string]vlans{}, all.root
+	_, held := all.bridge.ExternalIDs[heldKey]
 	for _, p := range all.ports {
-		state := p.state()
+		var state switches.PortState
+		if !held { // otherwise some Do was cut short, and nothing is forwarded
+			state = p.state()
+		}
 		state.MTU = all.interfaces[p.Interfaces.first()].MTU.first()
 		s.Ports[p.Name] = state
 		b.seen.ports[p.Name] = p.vlans
 	}
 	return s, nil
-}
-
-// Do implements switches.Backend: all changes are one transaction.
-func (b *Bridge) Do(ctx context.Context, version string, changes []switches.Change) error {
-	if b.seen.ports == nil || version != b.seen.version {
-		return baremetal.Errorf(baremetal.Conflict, "the bridge %s has changed since it was read", b.conf.Bridge)
-	}
-	count, _ := strconv.Atoi(version) // "" is 0
-	asRead := func(tbl, name string, columns []string, row any) op {
-		return op{"op": "wait", "table": tbl, "where": named(name), "columns": columns, "until": "==", "rows": []any{row}, "timeout": 0}
-	}
-	ops := []op{
-		// first, since its result is needed
-		{"op": "mutate", "table": database, "where": []any{}, "mutations": []any{[]any{"next_cfg", "+=", 1}}},
-		{"op": "select", "table": database, "where": []any{}, "columns": []string{"next_cfg"}},
-		asRead("Bridge", b.conf.Bridge, []string{"external_ids"}, map[string]any{"external_ids": b.seen.ids}),
-		{"op": "mutate", "table": "Bridge", "where": named(b.conf.Bridge), "mutations": []any{
-			[]any{"external_ids", "delete", set[string]{versionKey}},
-			[]any{"external_ids", "insert", table{versionKey: strconv.Itoa(count + 1)}},
-		}},
-	}
-	for _, c := range changes {
-		ops = append(ops, asRead("Port", c.Port, vlanColumns(), b.seen.ports[c.Port]),
-			op{"op": "update", "table": "Port", "where": named(c.Port), "row": columns(c.To)})
-		if c.To.MTU != 0 {
-			ops = append(ops, op{"op": "update", "table": "Interface", "where": named(c.Port), "row": map[string]any{"mtu_request": c.To.MTU}})
-		}
-	}
-	var next rows[struct {
-		NextCfg int `json:"next_cfg"`
-	}]
-	if err := b.transact(ctx, ops, nil, &next); err != nil {
-		return err
-	}
-	if len(next.Rows) != 1 {
-		return errors.New("Open vSwitch's database has no root")
-	}
-	return b.inForce(ctx, next.Rows[0].NextCfg)
 }

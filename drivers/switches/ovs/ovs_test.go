@@ -81,11 +81,11 @@ func TestApply(t *testing.T) {
 		want switches.Wanted
 		c1   string
 	}{
-		{switches.Wanted{RestIdle: true}, "trunk,[],[4095],true"},
+		{switches.Wanted{RestIdle: true}, "access,4095,[],true"},
 		{switches.Only("c1", switches.Access(10)), "access,10,[],false"},
 		{switches.Only("c1", trunk), `trunk,[],"[20, 21]",false`},
 		{switches.Only("c1", hybrid), "native-untagged,11,[20],true"},
-		{switches.Only("c1", switches.Idle()), "trunk,[],[4095],true"},
+		{switches.Only("c1", switches.Idle()), "access,4095,[],true"},
 	} {
 		plan, err := r.sw.Apply(ctx, test.want)
 		if err != nil {

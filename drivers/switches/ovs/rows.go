@@ -102,9 +102,10 @@ type interfaceRow struct {
 }
 
 type bridgeRow struct {
-	Ports       set[uuid] `json:"ports"`
-	ExternalIDs table     `json:"external_ids"`
-	Controllers set[uuid] `json:"controller"`
+	Ports       set[uuid]   `json:"ports"`
+	ExternalIDs table       `json:"external_ids"`
+	Controllers set[uuid]   `json:"controller"`
+	FailMode    set[string] `json:"fail_mode"`
 }
 
 type rootRow struct {
@@ -123,10 +124,13 @@ const (
 )
 
 // nowhere is the VLAN of ports that carry nothing.
-const nowhere = 4095
+const nowhereVLAN = 4095
 
 // state reads the columns as ovs-vswitchd does.
 func (v vlans) state() switches.PortState {
+	if v.nowhere() {
+		return switches.PortState{}
+	}
 	mode := v.Mode.first()
 	if mode == "" {
 		mode = modeTrunk
@@ -142,9 +146,6 @@ func (v vlans) state() switches.PortState {
 	}
 	switch mode {
 	case modeTrunk:
-		if v.Protected && carried == switches.VLANs(nowhere) {
-			return switches.PortState{}
-		}
 	case modeUntagged, modeAccess:
 		if mode == modeAccess {
 			carried = switches.VLANSet{}
@@ -168,14 +169,24 @@ func (v vlans) state() switches.PortState {
 
 // columns are the values that make a port what s says.
 func columns(s switches.PortState) vlans {
-	ids := s.Tagged.IDs()
 	switch {
 	case s.Carries().Empty():
-		return vlans{Mode: set[string]{modeTrunk}, Trunks: set[int]{nowhere}, Protected: true}
+		return vlans{Mode: set[string]{modeAccess}, Tag: set[int]{nowhereVLAN}, Protected: true}
 	case s.Native == 0:
-		return vlans{Mode: set[string]{modeTrunk}, Trunks: ids, Protected: s.Isolated}
-	case len(ids) == 0:
+		return vlans{Mode: set[string]{modeTrunk}, Trunks: s.Tagged.IDs(), Protected: s.Isolated}
+	case s.Tagged.Empty():
 		return vlans{Mode: set[string]{modeAccess}, Tag: set[int]{s.Native}, Protected: s.Isolated}
 	}
-	return vlans{Mode: set[string]{modeUntagged}, Tag: set[int]{s.Native}, Trunks: ids, Protected: s.Isolated}
+	return vlans{Mode: set[string]{modeUntagged}, Tag: set[int]{s.Native}, Trunks: s.Tagged.IDs(), Protected: s.Isolated}
+}
+
+// hasList tells whether ovs-vswitchd keeps a list of VLANs for the port.
+func (v vlans) hasList() bool {
+	mode := v.Mode.first()
+	return mode == modeUntagged || mode == modeTagged || len(v.Trunks) > 0 && (mode == modeTrunk || mode == "" && len(v.Tag) == 0)
+}
+
+// nowhere tells whether the port carries nothing.
+func (v vlans) nowhere() bool {
+	return v.Mode.first() == modeAccess && v.Tag.first() == nowhereVLAN && v.Protected
 }

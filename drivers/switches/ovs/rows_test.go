@@ -20,7 +20,6 @@ func TestState(t *testing.T) {
 		`{"vlan_mode":["set",[]],"tag":10,"trunks":["set",[20,30]],"protected":true}`:           {Native: 10, Isolated: true},
 		`{"vlan_mode":["set",[]],"tag":["set",[]],"trunks":20,"protected":false}`:               {Tagged: switches.VLANs(20)},
 		`{"vlan_mode":"trunk","tag":10,"trunks":["set",[0,20]],"protected":false}`:              {Tagged: switches.VLANs(20), Stray: switches.VLANs(0)},
-		`{"vlan_mode":"trunk","tag":["set",[]],"trunks":4095,"protected":true}`:                 {},
 		`{"vlan_mode":"trunk","tag":["set",[]],"trunks":4095,"protected":false}`:                {Stray: switches.VLANs(4095)},
 		`{"vlan_mode":"access","tag":["set",[]],"trunks":["set",[]],"protected":false}`:         {Stray: switches.VLANs(0)},
 		`{"vlan_mode":"access","tag":4095,"trunks":["set",[]],"protected":false}`:               {Stray: switches.VLANs(4095)},

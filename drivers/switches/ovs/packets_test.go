@@ -1,0 +1,59 @@
+//go:build switches
+
+package ovs_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"caddyshack/drivers/switches"
+	"caddyshack/drivers/switches/ovs"
+	"caddyshack/drivers/switches/ovstest"
+	"caddyshack/drivers/switches/packettest"
+)
+
+// macTable is small, so that the floods of the tests overflow it.
+const macTable = "other_config:mac-table-size=200"
+
+func labSwitch(t *testing.T, o *ovstest.OVS, idle int) *switches.Switch {
+	t.Helper()
+	b := ovs.New(ovs.Config{Address: o.Address, Bridge: "br0"})
+	sw, err := switches.New(switches.Config{ID: "lab", Uplinks: []string{packettest.Uplink}, IdleVLAN: idle, Timeout: time.Minute}, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sw.Close() })
+	return sw
+}
+
+func testPackets(t *testing.T, idle int) {
+	o := ovstest.Start(t)
+	packettest.Run(t, o.NS, labSwitch(t, o, idle), func(ports []string) {
+		o.AddBridge("br0", ports...)
+		o.Vsctl("set", "bridge", "br0", macTable, "--", "set", "port", packettest.Uplink, "trunks="+packettest.UplinkVLANs().String())
+	})
+}
+
+func TestPackets(t *testing.T) {
+	t.Run("idle ports carry nothing", func(t *testing.T) { testPackets(t, 0) })
+	t.Run("idle ports are isolated", func(t *testing.T) { testPackets(t, packettest.IdleVLAN) })
+}
+
+// The judge must see frames where they must not be: here the switch joins what
+// the lab takes for two networks.
+func TestLabSeesCrossings(t *testing.T) {
+	t.Parallel()
+	o := ovstest.Start(t)
+	lab := packettest.New(t, o.NS, "c1", "c2", packettest.Uplink)
+	lab.VLANs = []int{10, 20}
+	o.AddBridge("br0", "c1", "c2", packettest.Uplink)
+	o.Vsctl("set", "port", "c1", "tag=10", "--", "set", "port", "c2", "tag=10", "--", "set", "port", packettest.Uplink, "trunks=10,20")
+	lab.Settled(map[string]switches.PortState{"c1": {Native: 10}, "c2": {}, packettest.Uplink: {Tagged: switches.VLANs(10, 20)}})
+	violations := strings.Join(lab.Violations(), "\n")
+	for _, kind := range []string{"unicast from c1", "broadcast from c1", "ARP from c1", "neighbour solicitation from c1", "MAC flood from c1", "spoofed source from c1", "ARP from c2"} {
+		if !strings.Contains(violations, kind) {
+			t.Errorf("not seen: %s", kind)
+		}
+	}
+}
