@@ -2,6 +2,7 @@ package pxe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -62,6 +63,8 @@ type Machine struct {
 	// Address is extra.ip_address of the port; the zero value means that the
 	// boot service finds one.
 	Address netip.Addr `json:"address"`
+	// Server is as in PublishRequest: it names the network that the machine is in.
+	Server netip.Addr `json:"server,omitzero"`
 }
 
 // AddressAnswer says which address a machine has. It is plain data.
@@ -98,13 +101,19 @@ const noticesKept = 1000
 // ReserveAddress makes sure that the machine has an address, or says that its
 // address is to be learnt. It may be repeated.
 func (s *Service) ReserveAddress(ctx context.Context, m Machine) (AddressAnswer, error) {
-	if s.Addresses == nil { // whoever asks knows the address alone
+	addresses := s.Addresses
+	if m.Server.IsValid() {
+		if addresses = s.Own[m.Server]; addresses == nil {
+			return AddressAnswer{}, baremetal.Errorf(baremetal.Invalid, "The boot service has no network in which its address is %s: it needs the same [[networks]] as the conductor.", m.Server)
+		}
+	}
+	if addresses == nil { // whoever asks knows the address alone
 		if !m.Address.IsValid() {
 			return AddressAnswer{}, noAddress(m)
 		}
 		return AddressAnswer{Address: m.Address}, nil
 	}
-	return s.Addresses.reserve(ctx, m)
+	return addresses.reserve(ctx, m)
 }
 
 func noAddress(m Machine) error {
@@ -151,7 +160,16 @@ func (s *Service) SyncMachines(ctx context.Context, list []Machine) ([]MachinePr
 	if s.Addresses == nil {
 		return nil, nil
 	}
-	return s.Addresses.sync(ctx, list)
+	byServer := map[netip.Addr][]Machine{}
+	for _, m := range list {
+		byServer[m.Server] = append(byServer[m.Server], m)
+	}
+	problems, err := s.Addresses.sync(ctx, byServer[netip.Addr{}])
+	for server, own := range s.Own {
+		more, oerr := own.sync(ctx, byServer[server])
+		problems, err = append(problems, more...), errors.Join(err, oerr)
+	}
+	return problems, err
 }
 
 func (a *Addresses) sync(ctx context.Context, list []Machine) ([]MachineProblem, error) {

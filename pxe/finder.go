@@ -21,6 +21,8 @@ type Finder struct {
 	Trees *tftpd.Trees
 	// Service is told of sightings and troubles, and publishes what is found.
 	Service *Service
+	// Addresses are those of the network that is asked from; nil means the Service's.
+	Addresses *Addresses
 	// Neighbour tells whose MAC an address is; nil means that of this machine's kernel.
 	Neighbour func(a netip.Addr) (mac string, ok bool)
 	Log       *slog.Logger
@@ -70,7 +72,12 @@ func (f *Finder) claim(client netip.Addr, name string) claim {
 	return c
 }
 
-func (f *Finder) table() *dhcpd.Table { return f.Service.Addresses.Table }
+func (f *Finder) table() *dhcpd.Table {
+	if f.Addresses != nil {
+		return f.Addresses.Table
+	}
+	return f.Service.Addresses.Table
+}
 
 func (f *Finder) open(ctx context.Context, c *claim, name string) (*tftpd.File, error) {
 	if owner, ok := f.stolen(c); ok {

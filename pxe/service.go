@@ -32,6 +32,8 @@ type Service struct {
 	// Addresses knows the machines and their addresses; nil means that whoever
 	// publishes a root knows the address.
 	Addresses *Addresses
+	// Own are the addresses in networks of their own, by this machine's address there.
+	Own map[netip.Addr]*Addresses
 	// Sighted remembers who was noticed on the network.
 	Sighted Sightings
 	// OnMount, if set, is told of a node that has mounted its root. It must

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/netip"
+	"path/filepath"
 	"strings"
 
 	"caddyshack/baremetal"
@@ -9,6 +10,7 @@ import (
 	"caddyshack/drivers/switches"
 	"caddyshack/drivers/switches/ovs"
 	"caddyshack/pxe"
+	"caddyshack/pxe/dhcpd"
 )
 
 // NetworkConfig is a VLAN with a name.
@@ -17,6 +19,25 @@ type NetworkConfig struct {
 	VLAN     int      `toml:"vlan"`
 	Address  string   `toml:"address"`
 	Purposes []string `toml:"purposes"`
+	DHCP     bool     `toml:"dhcp"`
+	Range    string   `toml:"dhcp_range"`
+}
+
+// table is what is known of the machines in the network, and of their addresses.
+func (n *NetworkConfig) table(server netip.Prefix, dir string) (dhcpd.TableConfig, error) {
+	cfg := dhcpd.TableConfig{Subnet: server.Masked(), Exclude: []netip.Addr{server.Addr()}}
+	if n.DHCP {
+		cfg.File = filepath.Join(dir, n.Name+".json")
+	}
+	if n.Range == "" {
+		return cfg, nil
+	}
+	d := DHCPConfig{Range: n.Range}
+	var err error
+	if cfg.First, cfg.Last, err = d.bounds(); err != nil || !server.Contains(cfg.First) || !server.Contains(cfg.Last) {
+		return cfg, bad("networks.dhcp_range", "network %q: %q is not FIRST-LAST in %s", n.Name, n.Range, server.Masked())
+	}
+	return cfg, nil
 }
 
 // SwitchConfig is one switch.
@@ -106,6 +127,11 @@ func (c *Config) catalog() (*networks.Catalog, error) {
 			if out.Server, err = netip.ParsePrefix(n.Address); err != nil {
 				return nil, bad("networks.address", "network %q: %q is not an address with the length of its network, like \"10.20.0.1/24\"", n.Name, n.Address)
 			}
+			if _, err := n.table(out.Server, ""); err != nil {
+				return nil, err
+			}
+		} else if n.DHCP || n.Range != "" {
+			return nil, bad("networks.address", "network %q: DHCP needs the address of this machine in it", n.Name)
 		}
 		all = append(all, out)
 	}

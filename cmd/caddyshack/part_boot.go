@@ -57,6 +57,9 @@ func (d *daemon) openBoot(ctx context.Context) error {
 	}
 	addresses.OnNotice(d.machinesDue)
 	b.service.Addresses = addresses
+	if b.service.Own, err = d.openOwnAddresses(); err != nil {
+		return err
+	}
 	finder := &pxe.Finder{Trees: trees, Service: b.service, Log: d.log.With("part", "tftp")}
 	if err := d.openTFTP(ctx, b, finder); err != nil {
 		return err
@@ -93,7 +96,9 @@ func (d *daemon) openTFTP(ctx context.Context, b *bootPart, finder *pxe.Finder) 
 			if err != nil {
 				return bad("boot.tftp_listen", "%q is not HOST:PORT with a port number", d.cfg.Boot.TFTPListen)
 			}
-			source = pxe.Scope{Source: finder, Networks: own, Local: at.Addr()}
+			there := *finder
+			there.Addresses = b.service.Own[at.Addr()]
+			source = pxe.Scope{Source: &there, Networks: own, Local: at.Addr()}
 		}
 		server, err := tftpd.Listen(ctx, tftpd.Config{Addr: listen, Source: source, OnEvent: d.tftpEvent, Log: d.log.With("part", "tftp")})
 		if err != nil {

@@ -68,8 +68,82 @@ func (d *daemon) openAddresses() (*pxe.Addresses, error) {
 	return &pxe.Addresses{Mode: mode, Table: table}, nil
 }
 
-// openDHCP binds the DHCP server, if this process has one.
+// dhcpDir keeps the reservations in networks of their own, below the state folder.
+const dhcpDir = "dhcp/networks"
+
+// openOwnAddresses opens what is known of the machines in networks of their own.
+func (d *daemon) openOwnAddresses() (map[netip.Addr]*pxe.Addresses, error) {
+	dir := filepath.Join(d.cfg.StateDir, dhcpDir)
+	own := map[netip.Addr]*pxe.Addresses{}
+	for i := range d.cfg.Networks {
+		n := &d.cfg.Networks[i]
+		if n.Address == "" {
+			continue
+		}
+		server, err := netip.ParsePrefix(n.Address)
+		if err != nil {
+			return nil, err // check has looked
+		}
+		cfg, err := n.table(server, dir)
+		if err != nil {
+			return nil, err
+		}
+		if err := os.MkdirAll(dir, 0o750); err != nil {
+			return nil, fmt.Errorf("making the folder of addresses: %w", err)
+		}
+		table, err := dhcpd.OpenTable(cfg)
+		if err != nil {
+			return nil, fmt.Errorf("network %q: %w", n.Name, err)
+		}
+		mode := pxe.AddressesElsewhere
+		if n.DHCP {
+			mode = pxe.AddressesServer
+		}
+		own[server.Addr()] = &pxe.Addresses{Mode: mode, Table: table}
+	}
+	return own, nil
+}
+
+// openOwnDHCP binds a DHCP server in each network of its own that has one.
+func (d *daemon) openOwnDHCP(ctx context.Context) error {
+	if d.boot == nil {
+		return nil
+	}
+	for i := range d.cfg.Networks {
+		n := &d.cfg.Networks[i]
+		if !n.DHCP {
+			continue
+		}
+		server, err := netip.ParsePrefix(n.Address)
+		if err != nil {
+			return err // check has looked
+		}
+		name, _, err := interfaceWith(server.Addr())
+		if err != nil {
+			return err
+		}
+		if name == "" {
+			return bad("networks.address", "network %q: no interface of this machine has the address %s (`ip -br addr` lists them)", n.Name, server.Addr())
+		}
+		c := &d.cfg.DHCP
+		s, err := dhcpd.Listen(ctx, dhcpd.Config{Interface: name, Mode: dhcpd.Full,
+			Given:    dhcpd.Given{Server: server.Addr(), Subnet: server.Masked(), Lease: c.LeaseTime.Duration},
+			Machines: d.boot.service.Own[server.Addr()].Table, Force: c.Force, ProbeEvery: c.ProbeInterval.Duration,
+			OnEvent: d.dhcpEvent, Log: d.log.With("part", "dhcp", "network", n.Name)})
+		if err != nil {
+			return fmt.Errorf("network %q: %w", n.Name, err)
+		}
+		d.dhcp = append(d.dhcp, s)
+		d.onClose(s.Close)
+	}
+	return nil
+}
+
+// openDHCP binds the DHCP servers that this process has.
 func (d *daemon) openDHCP(ctx context.Context) error {
+	if err := d.openOwnDHCP(ctx); err != nil {
+		return err
+	}
 	c := &d.cfg.DHCP
 	mode := pxe.AddressMode(c.Mode)
 	if d.boot == nil || mode != pxe.AddressesServer && mode != pxe.AddressesProxy {

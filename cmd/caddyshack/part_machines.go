@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"caddyshack/baremetal"
+	"caddyshack/drivers"
 	"caddyshack/drivers/nfsroot"
 	"caddyshack/pxe"
 )
@@ -94,6 +95,13 @@ func (k *machineKeeper) machines(ctx context.Context) ([]pxe.Machine, []pxe.Mach
 		m, err := nfsroot.MachineOf(n, p)
 		if err != nil { // what is right of it counts all the same
 			problems = append(problems, pxe.MachineProblem{NodeID: n.UUID, MAC: p.Address, Text: err.Error()})
+		}
+		if k.d.networks != nil {
+			server, err := k.d.networks.BootServer(&drivers.Task{Node: *n, Ports: ports[i : i+1], Log: k.d.log})
+			if err != nil {
+				continue // it is in no network to boot from: nobody there is to know it
+			}
+			m.Server = server.Addr()
 		}
 		list = append(list, m)
 	}

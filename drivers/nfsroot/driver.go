@@ -42,8 +42,8 @@ type Driver struct {
 
 // Networks knows the networks that nodes are in.
 type Networks interface {
-	// BootServer is this place's address in the network from which the node
-	// boots, with the network's length; the zero value if that is the usual one.
+	// BootServer is the boot service's address in the network from which the
+	// node boots, with the network's length; the zero value if that is the usual one.
 	// The error, of kind Invalid, says why the node cannot boot where it is.
 	BootServer(t *drivers.Task) (netip.Prefix, error)
 }
@@ -292,16 +292,13 @@ func (d *Driver) publishRequest(ctx context.Context, t *drivers.Task) (pxe.Publi
 		if err != nil {
 			return req, err
 		}
-		if server.IsValid() {
-			req.MAC, req.Serial, req.Client, req.Server = m.MAC, m.Serial, m.Address, server.Addr()
-			return req, checkOwnAddress(&t.Ports[i], m.Address, server)
-		}
+		m.Server = server.Addr()
 	}
 	at, err := d.Boot.ReserveAddress(ctx, m)
 	if err != nil {
 		return req, err
 	}
-	req.MAC, req.Serial, req.Client, req.Learn = m.MAC, m.Serial, at.Address, at.Learn
+	req.MAC, req.Serial, req.Client, req.Learn, req.Server = m.MAC, m.Serial, at.Address, at.Learn, m.Server
 	return req, nil
 }
 
@@ -328,20 +325,6 @@ func MachineOf(n *baremetal.Node, p *baremetal.Port) (pxe.Machine, error) {
 		m.Serial = s
 	}
 	return m, nil
-}
-
-// checkOwnAddress refuses an address that is not one for a node in a network of its own.
-func checkOwnAddress(p *baremetal.Port, a netip.Addr, server netip.Prefix) error {
-	if server.Contains(a) && server.Addr() != a {
-		return nil
-	}
-	is := "not set"
-	if a.IsValid() {
-		is = a.String()
-	}
-	return baremetal.Errorf(baremetal.Invalid,
-		"Port %s: extra.ip_address is %s, and the node boots from the network %s, in which %s is the server: set it to a free address of that network.",
-		p.UUID, is, server.Masked(), server.Addr())
 }
 
 // NetworkMoved brings what is served up to date with the network that the node
