@@ -1,6 +1,9 @@
 package pi
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Model is a kind of Raspberry Pi.
 type Model string
@@ -8,8 +11,10 @@ type Model string
 // The models that boot over the network.
 const (
 	Pi3 Model = "pi3"
-	Pi4 Model = "pi4"
-	Pi5 Model = "pi5"
+	// Pi3Plus is a 3B+, whose ROM has most of the 3B's faults mended.
+	Pi3Plus Model = "pi3plus"
+	Pi4     Model = "pi4"
+	Pi5     Model = "pi5"
 )
 
 // board holds what differs between the models.
@@ -36,6 +41,13 @@ type board struct {
 	cpu, part string
 	memory    int // MiB
 	blksize   int
+	// rom tells whether a ROM loads the first stage, and not an EEPROM.
+	rom bool
+	// fourCC and revision are told by DHCP; dhcpInterval is the pause between
+	// two tries there.
+	fourCC       string
+	revision     uint32
+	dhcpInterval time.Duration
 }
 
 var boards = map[Model]board{
@@ -57,6 +69,26 @@ var boards = map[Model]board{
 		memory:     1024,
 		blksize:    1024,
 		overlayMap: "",
+		rom:        true, dhcpInterval: 5 * time.Second,
+	},
+	Pi3Plus: {
+		name:      "Raspberry Pi 3 Model B Plus Rev 1.3",
+		start:     []string{"start.elf"},
+		before:    []string{"recovery.elf"},
+		fixup:     "fixup.dat",
+		after:     []string{"recovery.elf", "config.txt", "dt-blob.bin", "recovery.elf", "config.txt", "bootcfg.txt"},
+		tree:      "bcm2710-rpi-3-b-plus.dtb",
+		noise:     []string{"recovery8.img", "recovery8-32.img", "recovery7.img", "recovery.img", "kernel8-32.img"},
+		kernels64: []string{"kernel8.img"},
+		kernels32: []string{"kernel7.img"},
+		stub:      "armstub8-32.img",
+		filters:   []string{"pi3", "pi3+"},
+		uart:      "ttyS0",
+		cpu:       "0x410fd034",
+		part:      "BCM2835",
+		memory:    1024,
+		blksize:   1024,
+		rom:       true, dhcpInterval: 5 * time.Second,
 	},
 	Pi4: {
 		name:       "Raspberry Pi 4 Model B Rev 1.4",
@@ -75,6 +107,7 @@ var boards = map[Model]board{
 		part:       "BCM2711",
 		memory:     4096,
 		blksize:    1468,
+		fourCC:     "RPi4", revision: 0xc03114, dhcpInterval: 4 * time.Second,
 	},
 	Pi5: {
 		name:       "Raspberry Pi 5 Model B Rev 1.0",
@@ -90,6 +123,7 @@ var boards = map[Model]board{
 		part:       "BCM2712",
 		memory:     8192,
 		blksize:    1468,
+		fourCC:     "RPi5", revision: 0xd04170, dhcpInterval: 4 * time.Second,
 	},
 }
 
@@ -99,7 +133,7 @@ func boardOf(m Model) (board, error) {
 	}
 	b, ok := boards[m]
 	if !ok {
-		return board{}, fmt.Errorf("model %q is not one of %q, %q, %q", m, Pi3, Pi4, Pi5)
+		return board{}, fmt.Errorf("model %q is not one of %q, %q, %q, %q", m, Pi3, Pi3Plus, Pi4, Pi5)
 	}
 	return b, nil
 }

@@ -91,7 +91,7 @@ func (b *booting) emptyFolder() error {
 func (b *booting) compute(ctx context.Context) error {
 	p := b.pi
 	l := Loaded{
-		Model: p.cfg.Model, MAC: p.cfg.MAC, Address: p.cfg.Address, Cmdline: b.cmdline, Output: b.out, Typed: p.cfg.Line.Read,
+		Model: p.cfg.Model, MAC: p.cfg.MAC, Address: b.lease.address, Cmdline: b.cmdline, Output: b.out, Typed: p.cfg.Line.Read,
 		Kernel: filepath.Join(p.cfg.Dir, kernelFile), DeviceTree: filepath.Join(p.cfg.Dir, deviceTreeFile),
 	}
 	if len(b.conf.Initramfs) > 0 {

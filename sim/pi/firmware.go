@@ -12,6 +12,7 @@ type booting struct {
 	run *run
 	out *output
 
+	lease   lease
 	prefix  string // of all names
 	conf    BootConfig
 	cmdline string
@@ -28,8 +29,11 @@ func (b *booting) firmware(ctx context.Context) error {
 	p := b.pi
 	b.out.printf("\n%s: boot loader, serial %s, MAC %s", p.board.name, p.cfg.Serial, p.cfg.MAC)
 	b.out.printf("Boot mode: NETWORK, link up 1000 Mbit/s full duplex")
-	b.out.printf("Address %s, TFTP server %s", p.cfg.Address, p.cfg.TFTP)
-	if p.cfg.Model == Pi3 {
+	if err := b.acquire(ctx); err != nil {
+		return err
+	}
+	b.out.printf("Address %s, TFTP server %s", b.lease.address, b.lease.tftp)
+	if p.board.rom {
 		if err := b.rom(ctx); err != nil {
 			return err
 		}
@@ -58,7 +62,7 @@ func (b *booting) rom(ctx context.Context) error {
 }
 
 func (b *booting) client() *tftpClient {
-	return &tftpClient{local: b.pi.cfg.Address, server: b.pi.cfg.TFTP, blksize: b.pi.board.blksize}
+	return &tftpClient{local: b.lease.address, server: b.lease.tftp, blksize: b.pi.board.blksize, net: b.pi.cfg.DHCP}
 }
 
 // findPrefix tells whether this Pi has files under its serial number. If not
@@ -82,7 +86,7 @@ func (b *booting) findPrefix(ctx context.Context) error {
 // secondStage fetches the firmware proper and config.txt.
 func (b *booting) secondStage(ctx context.Context) error {
 	board := b.pi.board
-	if b.pi.cfg.Model == Pi3 {
+	if board.rom {
 		if err := b.try(ctx, "autoboot.txt"); err != nil {
 			return err
 		}

@@ -51,7 +51,10 @@ func (b *booting) kernel(ctx context.Context) error {
 	if args["ip"] == "" {
 		return b.panicked("IP-Config: ip= is missing in cmdline.txt, so there is no address to mount the root with")
 	}
-	b.out.kernel("IP-Config: Complete: addr=%s, rootserver=%s", p.cfg.Address, p.cfg.TFTP.Addr())
+	if err := b.kernelAddress(ctx); err != nil {
+		return err
+	}
+	b.out.kernel("IP-Config: Complete: addr=%s, rootserver=%s", b.lease.address, b.lease.tftp.Addr())
 	fs, err := b.mount(ctx)
 	if err != nil {
 		return err
@@ -72,13 +75,14 @@ func (b *booting) panicked(format string, args ...any) error {
 }
 
 func (b *booting) mount(ctx context.Context) (*nfsmount.FS, error) {
-	root, err := ParseRoot(b.cmdline, b.pi.cfg.Address)
+	root, err := ParseRoot(b.cmdline, b.lease.address)
 	if err != nil {
 		return nil, b.panicked("VFS: Unable to mount root fs: %w", err)
 	}
 	where := fmt.Sprintf("%s:%s", root.Server, root.Path)
 	cfg := nfsmount.Config{
-		Local: b.pi.cfg.Address, Server: root.Server, Port: root.Port, MountPort: root.MountPort, Path: root.Path,
+		Inside: func(f func() error) error { return inside(b.pi.cfg.DHCP, f) },
+		Local:  b.lease.address, Server: root.Server, Port: root.Port, MountPort: root.MountPort, Path: root.Path,
 		Hostname: "caddy-" + b.pi.cfg.Serial, RSize: root.RSize, WSize: root.WSize,
 		OnLost: func() { b.out.kernel("nfs: server %s not responding, still trying", root.Server) },
 		OnBack: func() { b.out.kernel("nfs: server %s OK", root.Server) },

@@ -21,11 +21,14 @@ type Config struct {
 	MAC string
 	// Serial is its serial number, 8 hex digits. Required.
 	Serial string
-	// Address is the address from which it makes all its requests. Required.
+	// Address is the address from which it makes all its requests. Required
+	// without DHCP.
 	Address netip.Addr
 	// TFTP is where it asks for its boot files, as DHCP would tell it.
-	// Required.
+	// Required without DHCP.
 	TFTP netip.AddrPort
+	// DHCP is how it gets both by asking for them; nil means that it need not.
+	DHCP *DHCP
 	// Line is its serial line. Required.
 	Line Line
 	// Computer runs the fetched kernel. Nil means that kernel and system are
@@ -48,6 +51,8 @@ type Stage string
 const (
 	// StagePower: power came on, or the Pi started again by itself.
 	StagePower Stage = "power"
+	// StageAddress: the firmware has got an address by DHCP.
+	StageAddress Stage = "address"
 	// StageConfig: the firmware has read config.txt.
 	StageConfig Stage = "config"
 	// StageKernel: the whole kernel was fetched.
@@ -119,9 +124,11 @@ func New(cfg Config) (*Pi, error) {
 	}
 	cfg.MAC = mac.String()
 	switch {
-	case !cfg.Address.IsValid():
+	case cfg.DHCP != nil && (cfg.DHCP.Interface == "") != cfg.DHCP.Server.IsValid():
+		return nil, errors.New("making a virtual Pi: DHCP needs an interface, or a server on loopback")
+	case cfg.DHCP == nil && !cfg.Address.IsValid():
 		return nil, errors.New("making a virtual Pi: it needs an address of its own")
-	case !cfg.TFTP.IsValid():
+	case cfg.DHCP == nil && !cfg.TFTP.IsValid():
 		return nil, errors.New("making a virtual Pi: it needs the address of a TFTP server")
 	case cfg.Line == nil:
 		return nil, errors.New("making a virtual Pi: it needs a serial line")
@@ -288,6 +295,10 @@ func (p *Pi) live(ctx context.Context, r *run) {
 			p.emit(StageHalted, "")
 			<-ctx.Done()
 			return
+		case errors.Is(err, errGaveUp):
+			p.emit(StageFailed, err.Error())
+			<-ctx.Done()
+			return
 		}
 		p.log.Info("virtual Pi does not boot", "serial", p.cfg.Serial, "err", err, "again", pause)
 		p.emit(StageFailed, err.Error())
@@ -302,7 +313,7 @@ func (p *Pi) live(ctx context.Context, r *run) {
 
 // boot goes from the ROM to a prompt and on, until something ends it.
 func (p *Pi) boot(ctx context.Context, r *run) error {
-	b := &booting{pi: p, run: r, out: r.out}
+	b := &booting{pi: p, run: r, out: r.out, lease: lease{address: p.cfg.Address, tftp: p.cfg.TFTP}}
 	p.emit(StagePower, "")
 	if err := b.firmware(ctx); err != nil {
 		r.out.printf("Boot failed: %v", err)

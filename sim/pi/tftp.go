@@ -33,6 +33,7 @@ type tftpClient struct {
 	// blksize is the block size asked for; 0 means that no options are sent,
 	// as by the boot ROM of a Pi 3.
 	blksize int
+	net     *DHCP // whose interface it is, or nil
 }
 
 // exists asks whether a file is there, and ends the transfer at once.
@@ -108,7 +109,11 @@ type download struct {
 
 // open sends the request and waits for the first answer.
 func (c *tftpClient) open(ctx context.Context, name string) (*download, error) {
-	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: c.local.AsSlice()})
+	var conn *net.UDPConn
+	err := inside(c.net, func() (err error) {
+		conn, err = net.ListenUDP("udp", &net.UDPAddr{IP: c.local.AsSlice()})
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("asking for %q: %w", name, err)
 	}

@@ -98,7 +98,7 @@ func (m *Machine) UART() string {
 }
 
 // processors of the models, as QEMU names them.
-var processors = map[pi.Model]string{pi.Pi3: "cortex-a53", pi.Pi4: "cortex-a72", pi.Pi5: "cortex-a76"}
+var processors = map[pi.Model]string{pi.Pi3: "cortex-a53", pi.Pi3Plus: "cortex-a53", pi.Pi4: "cortex-a72", pi.Pi5: "cortex-a76"}
 
 // powerKey is the command that presses what Linux sees as a power key, as the
 // gpio-shutdown overlay makes of the shutdown pin.

@@ -20,6 +20,8 @@ import (
 type Config struct {
 	// Local is the client's own address. Required.
 	Local netip.Addr
+	// Inside calls a function where sockets are to be opened; nil means here.
+	Inside func(func() error) error
 	// Server, Port and MountPort are where NFS and MOUNT are served.
 	Server          netip.Addr
 	Port, MountPort uint16
@@ -113,7 +115,15 @@ func (f *FS) drop() {
 
 func (f *FS) dial(ctx context.Context, port uint16) (*rpcConn, error) {
 	server := net.JoinHostPort(f.cfg.Server.String(), strconv.Itoa(int(port)))
-	return dialRPC(ctx, f.cfg.Local.AsSlice(), server, f.cred)
+	if f.cfg.Inside == nil {
+		return dialRPC(ctx, f.cfg.Local.AsSlice(), server, f.cred)
+	}
+	var c *rpcConn
+	err := f.cfg.Inside(func() (err error) {
+		c, err = dialRPC(ctx, f.cfg.Local.AsSlice(), server, f.cred)
+		return err
+	})
+	return c, err
 }
 
 const (
