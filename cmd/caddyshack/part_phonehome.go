@@ -27,7 +27,7 @@ func (d *daemon) openPhoneHome(b *bootPart, tokensDir string) error {
 	}
 	l, err := net.Listen("tcp", d.cfg.Boot.PhoneHomeListen) //nolint:noctx // binding does not block
 	if err != nil {
-		return fmt.Errorf("listening for systems that are up at %s: %w; choose another address with boot.phone_home_listen", d.cfg.Boot.PhoneHomeListen, err)
+		return fmt.Errorf("listening for systems that are up at %s: %w; set boot.address to an address of this machine, or choose another with boot.phone_home_listen", d.cfg.Boot.PhoneHomeListen, err)
 	}
 	d.onClose(func() error {
 		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
