@@ -66,7 +66,8 @@ func (cmd demoCmd) Run(ctx context.Context) error {
 	if image == nil {
 		image = newDemoImage(log, program != "")
 	}
-	d := &daemon{cfg: cfg, log: log, builtins: map[string]images.Builtin{demo.Name: image}, wrapStore: cmd.wrapStore}
+	d := &daemon{cfg: cfg, log: log, builtins: map[string]images.Builtin{demo.Name: image}, wrapStore: cmd.wrapStore,
+		enrolAfter: make(chan struct{})}
 	err = d.open(ctx)
 	if err != nil && strings.Contains(err.Error(), syscall.EADDRINUSE.Error()) {
 		anyPorts(cfg) // another demo took a usual port at the same moment
@@ -96,6 +97,7 @@ func (cmd demoCmd) Run(ctx context.Context) error {
 			if err := seed(gctx, d, racked.caddies); err != nil {
 				return fmt.Errorf("entering the simulated caddies as nodes: %w", err)
 			}
+			close(d.enrolAfter)
 			if err := writeJSONFile(cmd.ReadyFile, r); err != nil {
 				return err
 			}

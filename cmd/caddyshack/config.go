@@ -37,6 +37,7 @@ type Config struct {
 	Images   ImagesConfig   `toml:"images"`
 	Console  ConsoleConfig  `toml:"console"`
 	Deploy   DeployConfig   `toml:"deploy"`
+	Enroll   EnrollConfig   `toml:"enroll"`
 	Log      LogConfig      `toml:"log"`
 
 	Networks []NetworkConfig `toml:"networks"`
@@ -355,6 +356,7 @@ func (c *Config) complete() {
 	orDefault(&c.Boot.Tree, "auto")
 	orDefault(&c.Console.Listen, "127.0.0.1:6386")
 	orDefault(&c.Console.BindHost, "127.0.0.1")
+	orDefault(&c.Enroll.Automatic, enrolKnown)
 	orDefault(&c.Log.Level, "info")
 	orDefault(&c.Log.Format, "text")
 	if c.StateDir != "" {
@@ -387,7 +389,7 @@ func (c *Config) check() error {
 		}
 	}
 	for _, check := range []func() error{
-		c.checkAPI, c.checkDatabase, c.checkBroker, c.checkBoot, c.checkOSServer, c.checkDHCP, c.checkDeploy, c.checkConsole, c.checkLog,
+		c.checkAPI, c.checkDatabase, c.checkBroker, c.checkBoot, c.checkOSServer, c.checkDHCP, c.checkDeploy, c.checkConsole, c.Enroll.check, c.checkLog,
 		c.checkNetworks,
 	} {
 		if err := check(); err != nil {

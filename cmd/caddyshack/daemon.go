@@ -43,6 +43,8 @@ type daemon struct {
 	store     *store.Store
 	broker    *bus.Broker
 	brokerURL string
+	// enrolAfter is closed when plugged caddies may become nodes; nil = at once.
+	enrolAfter chan struct{}
 	// working is closed once the conductor takes what the bus reports.
 	working chan struct{}
 	// controller is how this process joins the bus, and fleet what it sees there.
@@ -226,6 +228,7 @@ func (d *daemon) runParts(ctx context.Context, g *errgroup.Group) {
 		d.leaveBus() // before the units of a simulated chassis go
 		return nil
 	})
+	part("enrolment", d.fleet != nil && d.cfg.Enroll.Automatic != enrolOff, d.runEnrolment)
 	part("boot", d.boot != nil, d.runBoot)
 	part("boot offer", d.offer != nil, func(ctx context.Context) error { return d.offer.serve(ctx) })
 	part("os-server", d.os != nil, d.runOS)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"maps"
 
 	"caddyshack/baremetal"
@@ -112,23 +111,11 @@ func (d *daemon) deployable(ctx context.Context, n *baremetal.Node) error {
 	if err != nil {
 		return baremetal.Errorf(baremetal.Invalid, "What slot %d of unit %s holds is not known: %w", slot, unit, err)
 	}
-	var what string
-	switch view.State.Type {
-	case bus.TypePi, bus.TypePi5:
-		return nil
-	case bus.TypeSwitch:
-		what = "a network switch"
-	case bus.TypeRouter:
-		what = "a router"
-	case bus.TypeOdroid:
-		what = "an Odroid HC1, which boots from its own disk"
-	case bus.TypeEmpty:
-		what = "nothing"
-	default:
-		what = fmt.Sprintf("something that is no Raspberry Pi (type code %d)", view.State.Type)
+	if typ := view.State.Type; typ != bus.TypePi && typ != bus.TypePi5 {
+		return baremetal.Errorf(baremetal.Invalid,
+			"Slot %d of unit %s holds %s: there is no Raspberry Pi to deploy to. Its power and console work.", slot, unit, holds(typ))
 	}
-	return baremetal.Errorf(baremetal.Invalid,
-		"Slot %d of unit %s holds %s: there is no Raspberry Pi to deploy to. Its power and console work.", slot, unit, what)
+	return nil
 }
 
 // observe takes what the bus reports of a slot to the conductor.

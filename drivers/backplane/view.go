@@ -23,9 +23,10 @@ type unitView struct {
 }
 
 type slotView struct {
-	known bool // state is of the unit's present boot
-	state bus.State
-	meter bus.SlotTelemetry
+	known   bool // state is of the unit's present boot
+	state   bus.State
+	changes int // of its type
+	meter   bus.SlotTelemetry
 }
 
 // message handles what the bus delivers, one at a time.
@@ -177,6 +178,9 @@ func (f *Fleet) takeState(u *unitView, slot int, s bus.State) {
 	if v.known && s.Seq < v.state.Seq {
 		f.stats.OldStates++
 		return
+	}
+	if s.Type != v.state.Type {
+		v.changes++
 	}
 	v.known, v.state = true, s
 	if u.online {

@@ -1,0 +1,58 @@
+package backplane
+
+import (
+	"cmp"
+	"slices"
+
+	"caddyshack/bus"
+)
+
+// Content is what a unit reports of one of its slots.
+type Content struct {
+	Unit string
+	Slot int
+	// Type is the type code of the caddy in it (bus.TypePi…), bus.TypeEmpty for none.
+	Type int
+	// Changes counts how often something else was put in, since this process runs.
+	Changes int
+	// Powered tells whether it has power, or gets it.
+	Powered bool
+}
+
+// Contents lists the slots of the units that are online, in order, and returns
+// a channel that is closed when something about a unit changes.
+func (f *Fleet) Contents() ([]Content, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []Content
+	for _, u := range f.units {
+		for slot := range u.slots {
+			if c, ok := u.content(slot); ok {
+				list = append(list, c)
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b Content) int { return cmp.Or(cmp.Compare(a.Unit, b.Unit), a.Slot-b.Slot) })
+	return list, f.change
+}
+
+// Content returns what is known of one slot without waiting; ok is false if its
+// unit is not online or has not told.
+func (f *Fleet) Content(unit string, slot int) (c Content, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	u := f.units[unit]
+	if u == nil || slot < 0 || slot >= len(u.slots) {
+		return Content{}, false
+	}
+	return u.content(slot)
+}
+
+func (u *unitView) content(slot int) (Content, bool) {
+	v := u.slots[slot]
+	if !u.online || !v.known || slot == 0 {
+		return Content{}, false
+	}
+	s := v.state
+	return Content{Unit: u.id, Slot: slot, Type: s.Type, Changes: v.changes, Powered: s.PGood || s.Power == bus.PowerStarting}, true
+}
