@@ -42,6 +42,7 @@ test: go-version packages ## All tests, as CI runs them
 	$(SUITE) e2e $(MAKE) test-e2e
 	$(SUITE) netboot $(MAKE) test-netboot
 	$(SUITE) networks $(MAKE) test-networks
+	$(SUITE) nfs $(MAKE) test-nfs
 	$(SUITE) firmware $(MAKE) firmware
 	@scripts/suite report
 
@@ -68,13 +69,17 @@ test-netboot: build ## The demo image in QEMU, with its root over our NFS; `demo
 	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) test -tags 'e2e qemu' -count=1 -timeout 15m -run QEMU ./e2e
 
 .PHONY: test-nfs
-test-nfs: go-version ## A kernel's NFS mount in a guest, other servers, stressors (5 min; see docs/nfs.md for its packages)
-	@KERNELMOUNT_SHORT=1 $(GO) test -tags guest -count=1 -timeout 15m -run 'TestKernelMount/.*/killed=false|TestKernelServer|TestStress' ./pxe/nfsd/kernelmount
+test-nfs: go-version ## A kernel's NFS mount in a guest, other servers, stressors
+	@KERNELMOUNT_SHORT=1 $(GO) test -tags guest -count=1 -timeout 20m -parallel 2 -run 'TestKernelMount/.*/killed=false|TestKernelServer|TestStress' ./pxe/nfsd/kernelmount
 	@$(GO) test -tags ganesha -count=1 -timeout 10m ./pxe/hostnfs
 
 .PHONY: test-networks
 test-networks: go-version ## VLAN switches with real frames, in network namespaces and a guest (as root)
 	@$(GO) test -tags switches -count=1 -timeout 10m ./drivers/switches/...
+
+.PHONY: test-debian
+test-debian: build ## A whole Debian in QEMU on our NFS, with the server killed (long; as root, packages in e2e/debian)
+	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) test -tags debian -v -count=1 -timeout 60m ./e2e/debian
 
 .PHONY: test-suites
 test-suites: build ## The clients' own test suites against the program (long)

@@ -110,7 +110,7 @@ func (s *LocalOSServer) CreateRoot(ctx context.Context, r RootRequest) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.Roots.Create(ctx, roots.Spec{NodeID: r.NodeID, Generation: r.Generation, Hostname: cmp.Or(drive.Hostname(), r.Hostname), Image: img,
+	_, err = s.Roots.Create(ctx, roots.Spec{NodeID: r.NodeID, Generation: r.Generation, LimitBytes: r.LimitBytes, Hostname: cmp.Or(drive.Hostname(), r.Hostname), Image: img,
 		MAC: r.MAC, Drive: drive, PhoneHome: r.PhoneHome}, nil)
 	return err
 }

@@ -30,6 +30,8 @@ type RootRequest struct {
 	Image      ImageSource `json:"image"`
 	// Server is as in PublishRequest.
 	Server netip.Addr `json:"server,omitzero"`
+	// LimitBytes is how much of the disk the root may take, 0 means all of it.
+	LimitBytes uint64 `json:"limit_bytes,omitempty"`
 	// PhoneHome is the URL that the system asks for when it is up; it is set
 	// by Service where somebody listens.
 	PhoneHome string `json:"phone_home,omitempty"`

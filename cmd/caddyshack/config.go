@@ -110,6 +110,7 @@ type BootConfig struct {
 	TFTPListen string `toml:"tftp_listen"`
 	NFSListen  string `toml:"nfs_listen"`
 	Tree       string `toml:"tree"`
+	Durability string `toml:"durability"`
 	// PhoneHomeListen is where systems tell that they are up.
 	PhoneHomeListen string `toml:"phone_home_listen"`
 	// Who serves the roots; the rest is about servers other than the embedded.
@@ -198,6 +199,7 @@ type ConsoleConfig struct {
 type DeployConfig struct {
 	BootTimeout     Duration `toml:"boot_timeout"`
 	AwayTimeout     Duration `toml:"away_timeout"`
+	RootGB          int      `toml:"root_gb"`
 	BootMark        string   `toml:"boot_mark"`
 	AutomatedClean  *bool    `toml:"automated_clean"`
 	ForcePowerState bool     `toml:"force_power_state_during_sync"`
@@ -354,6 +356,7 @@ func (c *Config) complete() {
 	c.completeNetworks()
 	c.completeDHCP()
 	orDefault(&c.Boot.Tree, "auto")
+	orDefault(&c.Boot.Durability, durablePowerCut)
 	orDefault(&c.Console.Listen, "127.0.0.1:6386")
 	orDefault(&c.Console.BindHost, "127.0.0.1")
 	orDefault(&c.Enroll.Automatic, enrolKnown)

@@ -187,6 +187,9 @@ func (c *Config) checkOSServer() error {
 }
 
 func (c *Config) checkDeploy() error {
+	if c.Deploy.RootGB < 0 {
+		return bad("deploy.root_gb", "%d is less than nothing; leave it out for no limit", c.Deploy.RootGB)
+	}
 	if t := c.Boot.Watchdog.Tries; t != nil && (*t < 0 || *t > mostTries) {
 		return bad("boot.watchdog.tries", "%d is not between 0 (never power-cycle) and %d", *t, mostTries)
 	}

@@ -59,6 +59,7 @@ func (d *daemon) caddyType(boot nfsroot.BootService) *drivers.HardwareType {
 		Boot:         boot,
 		DefaultImage: pxe.ImageSource{URL: d.cfg.Images.DefaultImage, Checksum: d.cfg.Images.DefaultChecksum},
 		Deployable:   d.deployable, Watch: d.watchdog(), AwayTimeout: d.cfg.Deploy.AwayTimeout.Duration,
+		RootGB: d.cfg.Deploy.RootGB,
 	}
 	units := &backplane.Driver{Fleet: d.fleet}
 	absent := func(what string) any { return drivers.Absent{Driver: name, What: what} }

@@ -19,6 +19,12 @@ import (
 // nfsEmbedded is the NFS server in this program; the others are those of hostnfs.
 const nfsEmbedded = "embedded"
 
+// What changes of names and attributes survive once they were acknowledged.
+const (
+	durablePowerCut = "power-cut"
+	durableRestart  = "restart" // of the program, not of the machine
+)
+
 // completeNFS fills in what depends on the NFS server.
 func (c *Config) completeNFS() {
 	b := &c.Boot
@@ -43,6 +49,10 @@ var plainPath = regexp.MustCompile(`^/[A-Za-z0-9/._-]*$`)
 
 func (c *Config) checkNFS() error {
 	switch b := &c.Boot; {
+	case b.Durability != durablePowerCut && b.Durability != durableRestart:
+		return bad("boot.durability", "%q is not known; use %q or %q", b.Durability, durablePowerCut, durableRestart)
+	case b.Durability != durablePowerCut && b.NFSServer != nfsEmbedded:
+		return bad("boot.durability", "is for the embedded NFS server; %q has settings of its own", b.NFSServer)
 	case b.NFSServer == nfsEmbedded:
 		return nil
 	case b.NFSServer != string(hostnfs.Kernel) && b.NFSServer != string(hostnfs.Ganesha):
@@ -78,6 +88,7 @@ func (d *daemon) openNFS(ctx context.Context, o *osPart, dir string) (roots.Tree
 	}
 	kinds := map[string]rootfs.Kind{"auto": rootfs.Auto, "privileged": rootfs.Native, "unprivileged": rootfs.Sidecar}
 	served := roots.NewNFS(o.nfs, kinds[d.cfg.Boot.Tree])
+	served.Unsynced = d.cfg.Boot.Durability == durableRestart
 	return served, served, nil
 }
 

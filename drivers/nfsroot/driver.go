@@ -27,6 +27,9 @@ type Driver struct {
 	Networks Networks
 	// DefaultImage is used by a deploy without image_source; empty URL = none.
 	DefaultImage pxe.ImageSource
+	// RootGB is how much of the disk a root may take, in GiB, unless
+	// instance_info.root_gb says otherwise; 0 means all of it.
+	RootGB int
 	// Deployable refuses machines that cannot boot over the network (a caddy
 	// with a switch in it); nil accepts all.
 	Deployable func(ctx context.Context, n *baremetal.Node) error
@@ -101,6 +104,9 @@ func (d *Driver) Validate(ctx context.Context, t *drivers.Task) error {
 	if d.Watch.Mark == pxe.SignLogin && !t.Node.ConsoleEnabled {
 		return baremetal.Errorf(baremetal.Invalid,
 			"A deploy ends when the login prompt is seen on the serial console, and the console of node %s is off: enable it (openstack baremetal node console enable %s), or set deploy.boot_mark to another sign.", t.Node.UUID, t.Node.UUID)
+	}
+	if _, err := d.limit(&t.Node); err != nil {
+		return err
 	}
 	img, err := d.image(&t.Node)
 	if err != nil {
@@ -229,13 +235,32 @@ func (d *Driver) create(ctx context.Context, t *drivers.Task, step baremetal.Ste
 	if err != nil {
 		return drivers.Result{}, err
 	}
+	limit, err := d.limit(&t.Node)
+	if err != nil {
+		return drivers.Result{}, err
+	}
 	gen, _ := step.Args[generationArg].(string)
 	err = d.Boot.CreateRoot(ctx, pxe.RootRequest{NodeID: t.Node.UUID, Generation: gen, Hostname: hostname(&t.Node), Image: img,
-		MAC: req.MAC, Server: req.Server, ConfigDrive: configDrive(&t.Node)})
+		MAC: req.MAC, Server: req.Server, ConfigDrive: configDrive(&t.Node), LimitBytes: limit})
 	if err != nil {
 		return drivers.Result{}, fmt.Errorf("making the root: %w", err)
 	}
 	return drivers.Done(), nil
+}
+
+// maxRootGB keeps the limit in bytes within 63 bits.
+const maxRootGB = 1 << 30
+
+// limit is how many bytes the node's root may take, 0 if there is no limit.
+func (d *Driver) limit(n *baremetal.Node) (uint64, error) {
+	gb := d.RootGB
+	if n.InstanceInfo.Has("root_gb") {
+		var ok bool
+		if gb, ok = n.InstanceInfo.Int("root_gb"); !ok || gb < 0 || gb > maxRootGB {
+			return 0, baremetal.Errorf(baremetal.Invalid, "instance_info.root_gb %q is not a number of GiB (0 means no limit).", n.InstanceInfo.Str("root_gb"))
+		}
+	}
+	return uint64(gb) << 30, nil
 }
 
 func (d *Driver) publish(ctx context.Context, t *drivers.Task) (drivers.Result, error) {

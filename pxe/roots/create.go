@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"caddyshack/baremetal"
 	"caddyshack/pxe/images"
 )
 
@@ -120,6 +121,9 @@ func (m *Manager) unpack(ctx context.Context, spec Spec, work string, progress f
 		if progress != nil {
 			progress(written)
 		}
+		if spec.LimitBytes > 0 && uint64(written) > spec.LimitBytes {
+			return baremetal.Errorf(baremetal.Invalid, "the image holds more than the %d MiB that the root may take; give it a larger root_gb", spec.LimitBytes>>20)
+		}
 		if written-checked >= spaceEvery {
 			checked = written
 			return images.CheckSpace(m.cfg.Dir, spaceEvery, m.cfg.Reserve)
@@ -142,6 +146,7 @@ func (m *Manager) unpack(ctx context.Context, spec Spec, work string, progress f
 	root := Root{
 		NodeID: spec.NodeID, Generation: spec.Generation, Hostname: hostname, Digest: spec.Image.Digest,
 		Entries: stats.Entries, Bytes: stats.Bytes, Created: time.Now().UTC().Truncate(time.Second),
+		LimitBytes: spec.LimitBytes,
 	}
 	if err := m.step("describe"); err != nil {
 		return Root{}, err

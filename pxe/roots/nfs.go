@@ -18,6 +18,7 @@ import (
 	"caddyshack/pxe/nfsd/rootfs"
 	"caddyshack/pxe/nfsd/tree"
 	"caddyshack/pxe/nfsd/tree/paths"
+	"caddyshack/pxe/nfsd/tree/quota"
 )
 
 // Server is what NFS asks of an NFS server; *nfsd.Server is one.
@@ -30,6 +31,10 @@ type Server interface {
 // it is both Trees and Exports. A tree can be open only once; NFS shares it
 // between the server and the manager. Use NewNFS.
 type NFS struct {
+	// Unsynced leaves it to the kernel when the names and attributes that
+	// nodes change reach the disk; see rootfs.OpenUnsynced.
+	Unsynced bool
+
 	server Server
 	kind   rootfs.Kind
 
@@ -58,7 +63,7 @@ func (n *NFS) CreateTree(dir string) (Importer, error) {
 
 // OpenTree implements Trees.
 func (n *NFS) OpenTree(dir string) (Tree, error) {
-	h, err := n.acquire(dir)
+	h, err := n.acquire(dir, rootfs.Open)
 	if err != nil {
 		return nil, err
 	}
@@ -75,12 +80,13 @@ type handle struct {
 // Close ends the use; the last one closes the tree.
 func (h *handle) Close() error { return h.close() }
 
-func (n *NFS) acquire(dir string) (*handle, error) {
+// acquire returns the open tree, or opens it.
+func (n *NFS) acquire(dir string, open func(dir string) (*rootfs.Root, error)) (*handle, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := n.trees[dir]
 	if s == nil {
-		root, err := rootfs.Open(dir)
+		root, err := open(dir)
 		if err != nil {
 			return nil, err
 		}
@@ -112,13 +118,21 @@ func (n *NFS) OpenExport(ctx context.Context, e Export) error {
 			return err
 		}
 	}
-	h, err := n.acquire(e.Dir)
+	openTree := rootfs.Open
+	if n.Unsynced {
+		openTree = rootfs.OpenUnsynced
+	}
+	h, err := n.acquire(e.Dir, openTree)
 	if err != nil {
 		return err
 	}
-	err = n.server.AddExport(ctx, nfsd.Export{ID: e.NodeID, Path: e.Path, Client: e.Client, Dir: e.Dir, Tree: h})
+	var served tree.Tree = h
+	if e.LimitBytes > 0 {
+		served = quota.New(h, e.LimitBytes)
+	}
+	err = n.server.AddExport(ctx, nfsd.Export{ID: e.NodeID, Path: e.Path, Client: e.Client, Dir: e.Dir, Tree: served})
 	if err != nil {
-		return errors.Join(err, h.Close())
+		return errors.Join(err, served.Close())
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

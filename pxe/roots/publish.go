@@ -53,7 +53,8 @@ func (m *Manager) publish(ctx context.Context, spec BootSpec) error {
 		}
 	}
 	dir := m.nodeDir(spec.NodeID)
-	export := Export{NodeID: spec.NodeID, Path: ExportPath(spec.NodeID), Dir: filepath.Join(dir, rootDir, rootTree), Client: spec.Client}
+	export := Export{NodeID: spec.NodeID, Path: ExportPath(spec.NodeID), Dir: filepath.Join(dir, rootDir, rootTree), Client: spec.Client,
+		LimitBytes: old.LimitBytes}
 	spec.Path = ""
 	if p, ok := m.cfg.Exports.(MountPather); ok {
 		spec.Path = p.MountPath(export)

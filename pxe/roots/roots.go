@@ -52,6 +52,8 @@ type Export struct {
 	Path   string     `json:"path"` // what the node mounts, "/nodes/UUID"
 	Dir    string     `json:"dir"`  // where the tree is on this host
 	Client netip.Addr `json:"client"`
+	// LimitBytes is how much the tree may take, 0 means that there is no limit.
+	LimitBytes uint64 `json:"limit_bytes,omitempty"`
 }
 
 // BootFiles serves boot files over TFTP; *tftpd.Trees is one.
@@ -112,6 +114,9 @@ type Spec struct {
 	Drive configdrive.Drive `json:"drive,omitzero"`
 	// Image is the archive, as images.Store.Fetch returned it.
 	Image images.Image `json:"image"`
+	// LimitBytes is how much of the disk the root may take, 0 means all of it.
+	// Only the embedded NFS server keeps to it; see the package quota.
+	LimitBytes uint64 `json:"limit_bytes,omitempty"`
 	// PhoneHome is the URL that the system asks for when it is up (see the
 	// package phonehome); empty means that nobody listens. It stands in the
 	// root's /etc/caddyshack-phone-home, which only root can read.
@@ -127,6 +132,7 @@ type Root struct {
 	Entries    int64     `json:"entries"`
 	Bytes      int64     `json:"bytes"` // sum of file sizes when it was made
 	Created    time.Time `json:"created"`
+	LimitBytes uint64    `json:"limit_bytes,omitempty"`
 	// Published is how it is served, nil if it is not.
 	Published *BootSpec `json:"published,omitempty"`
 }

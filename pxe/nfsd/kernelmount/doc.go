@@ -4,6 +4,7 @@
 //
 //	go test -tags guest ./pxe/nfsd/kernelmount
 //
-// They need the Debian packages qemu-system-x86, busybox-static and (fetched
-// with apt-get download) linux-image-amd64.
+// They need the Debian packages qemu-system-x86, busybox-static, (fetched with
+// apt-get download) linux-image-amd64, nfs-kernel-server, rpcbind, stress-ng and
+// dbench; none of their services needs to run on the host.
 package kernelmount

@@ -166,10 +166,12 @@ func inGuest(t *testing.T) string {
 // TestKernelMount runs the table of in_guest_test.go over a kernel mount, once
 // with a server that stays up and once with one that is killed all the time.
 func TestKernelMount(t *testing.T) {
+	t.Parallel()
 	program := inGuest(t)
 	for _, kind := range kinds() {
 		for _, killed := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/killed=%v", kind, killed), func(t *testing.T) {
+				t.Parallel()
 				report(t, onServer(t, kind, killed, guest.Config{
 					Files:   map[string]string{"/inguest.test": program},
 					Command: []string{"/inguest.test", "-test.v", "-test.timeout=10m"},
@@ -182,6 +184,7 @@ func TestKernelMount(t *testing.T) {
 // TestStress runs stress-ng and dbench over a kernel mount while the server is
 // killed all the time.
 func TestStress(t *testing.T) {
+	t.Parallel()
 	stress, dbench := "10", "60"
 	if short() {
 		stress, dbench = "1", "5"
@@ -192,6 +195,7 @@ func TestStress(t *testing.T) {
 	}
 	for _, kind := range kinds() {
 		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
 			r := onServer(t, kind, true, guest.Config{
 				Files: files, MemoryMiB: 1024,
 				Env:     []string{"NFS_STRESS_TIME=" + stress, "NFS_DBENCH_TIME=" + dbench},

@@ -16,6 +16,7 @@ import (
 // TestKernelServer runs the table against the kernel's own NFS server, which
 // the guest runs for itself: the measure for ours.
 func TestKernelServer(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), guestTime)
 	defer cancel()
 	calls := filepath.Join(t.TempDir(), "nfsd.test")

@@ -50,6 +50,7 @@ const (
 	Inval       Status = 22
 	FBig        Status = 27
 	NoSpc       Status = 28
+	DQuot       Status = 69
 	ROFS        Status = 30
 	NameTooLong Status = 63
 	NotEmpty    Status = 66
