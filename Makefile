@@ -39,6 +39,8 @@ test: go-version packages ## All tests, as CI runs them
 	$(SUITE) lint $(MAKE) lint
 	$(SUITE) web $(MAKE) web
 	$(SUITE) clients $(MAKE) test-clients
+	$(SUITE) suites $(MAKE) test-suites
+	$(SUITE) keystone $(MAKE) test-keystone
 	$(SUITE) e2e $(MAKE) test-e2e
 	$(SUITE) netboot $(MAKE) test-netboot
 	$(SUITE) networks $(MAKE) test-networks
@@ -82,11 +84,11 @@ test-debian: build ## A whole Debian in QEMU on our NFS, with the server killed 
 	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) test -tags debian -v -count=1 -timeout 60m ./e2e/debian
 
 .PHONY: test-suites
-test-suites: build ## The clients' own test suites against the program (long)
+test-suites: build ## The clients' own test suites against the program (3 min)
 	@CADDYSHACK_BIN=$(abspath $(BIN)) e2e/clients/run
 
 .PHONY: test-keystone
-test-keystone: build ## The openstack client with Debian's Keystone (packages in docs/api.md)
+test-keystone: build ## The openstack client with Debian's Keystone
 	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) test -tags keystone -count=1 -timeout 10m ./e2e/keystone
 
 .PHONY: bench

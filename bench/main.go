@@ -38,6 +38,7 @@ func parts() []part {
 	return []part{
 		{name: "start", what: "start to first answer", run: (*bench).start},
 		{name: "api", what: "memory, reads and writes of the API with fake-hardware", run: (*bench).api},
+		{name: "scale", what: "cost at ten thousand nodes; a thousand clients", run: (*bench).scale},
 		{name: "bus", what: "power over bus and simulated backplane", run: (*bench).busPower},
 		{name: "broker", what: "the embedded MQTT broker", run: (*bench).broker},
 		{name: "deploy", what: "deploys of virtual Pis", run: (*bench).deploys},

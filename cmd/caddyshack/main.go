@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string) int {
 	}
 	if err := kctx.Run(); err != nil {
 		if said := err.Error(); ctx.Err() != nil && (strings.Contains(said, context.Canceled.Error()) || strings.Contains(said, context.Cause(ctx).Error())) {
-			return 0 // asked to stop while it was still starting; not every library wraps the reason
+			return exitOfSignal(kctx, context.Cause(ctx)) // not every library wraps the reason
 		}
 		fmt.Fprintln(os.Stderr, "caddyshack:", err)
 		var usage *configError
@@ -81,6 +81,21 @@ func run(ctx context.Context, args []string) int {
 		return exitFailed
 	}
 	return 0
+}
+
+// exitOfSignal is 0 for a service, which was asked to stop while it was still
+// starting. A command that broke off did not do its work: it ends as shells
+// say it, with 128 and the signal's number.
+func exitOfSignal(kctx *kong.Context, cause error) int {
+	switch kctx.Selected().Name {
+	case "demo", "serve", "sim":
+		return 0
+	}
+	sig := syscall.SIGINT
+	if strings.HasPrefix(cause.Error(), syscall.SIGTERM.String()) {
+		sig = syscall.SIGTERM
+	}
+	return 128 + int(sig)
 }
 
 type versionCmd struct{}
