@@ -37,6 +37,9 @@ func (s *Service) Seen(_ context.Context, nodeID string, sign Sign) error {
 	if err := (signs{s.Dir}).keep(nodeID, sign); err != nil {
 		return err
 	}
+	if sign == SignLogin && s.Log.Explain(nodeID, time.Now()).Stage == bootlog.StageLogin {
+		return nil // somebody is typing there
+	}
 	s.Log.Record(bootlog.Event{ID: nodeID, Time: time.Now(), Stage: bootlog.StageLogin, Name: string(sign)})
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"caddyshack/drivers/console"
+	"caddyshack/pxe"
 	"caddyshack/web"
 )
 
@@ -19,6 +20,9 @@ func (d *daemon) openConsoles(ctx context.Context) error {
 		Addr: c.Listen, PublicURL: c.PublicURL, BindHost: c.BindHost, PortMin: c.PortMin, PortMax: c.PortMax,
 		Insecure: c.Insecure, StateDir: filepath.Join(d.cfg.StateDir, "consoles"), Pages: web.Dist(), PagesVersion: web.Version(), Logger: d.log.With("part", "console"),
 	}
+	if d.cfg.has(roleConductor) {
+		s.OnPrompt = d.sawPrompt
+	}
 	if d.cert != nil {
 		s.TLS = d.cert.config()
 	}
@@ -28,4 +32,17 @@ func (d *daemon) openConsoles(ctx context.Context) error {
 	d.consoles = s
 	d.onClose(s.Close)
 	return nil
+}
+
+// sawPrompt notes a system that asks for a login on its serial console.
+func (d *daemon) sawPrompt(nodeID string) {
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), wakeTimeout)
+		defer cancel()
+		if err := d.service.Seen(ctx, nodeID, pxe.SignLogin); err != nil {
+			d.log.Warn("noting a login prompt failed", "node", nodeID, "err", err)
+			return
+		}
+		d.wake(nodeID)
+	}()
 }

@@ -74,6 +74,7 @@ func (o *offer) serve(ctx context.Context) error {
 // bootService is what conductors use of a boot service.
 type bootService interface {
 	nfsroot.BootService
+	Seen(ctx context.Context, nodeID string, sign pxe.Sign) error
 	SyncMachines(ctx context.Context, list []pxe.Machine) ([]pxe.MachineProblem, error)
 	Notices(ctx context.Context, after uint64) ([]pxe.Notice, error)
 }

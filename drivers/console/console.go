@@ -68,6 +68,9 @@ func (s *Service) newConsole(ctx context.Context, spec Spec) (*console, error) {
 	if kept != nil {
 		c.wg.Go(func() { c.keep(kept) })
 	}
+	if s.OnPrompt != nil {
+		c.wg.Go(func() { c.watchPrompt(s.OnPrompt) })
+	}
 	if c.listener != nil {
 		c.wg.Go(c.acceptRaw)
 	}

@@ -60,6 +60,9 @@ type Service struct {
 	// WriteTimeout is how long a viewer may take nothing before it is
 	// dropped; 0 means 30 s.
 	WriteTimeout time.Duration
+	// OnPrompt is told of a node whose output has come to end with a login or
+	// shell prompt, while its console runs; nil means nobody. It must not block.
+	OnPrompt func(nodeID string)
 	// Logger gets who watches what, never a token; nil discards.
 	Logger *slog.Logger
 

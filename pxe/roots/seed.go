@@ -86,6 +86,19 @@ func seedCloudInit(t Tree, spec Spec) error {
 	if err := t.WriteFile("etc/cloud/cloud.cfg.d/99-caddyshack.cfg", []byte(config), 0o644, Owner{}); err != nil {
 		return fmt.Errorf("writing cloud-init's configuration: %w", err)
 	}
+	return seedPhoneHome(t, spec.PhoneHome)
+}
+
+// seedPhoneHome makes cloud-init tell that the system is up, unless its user
+// data have another phone_home. The URL is not for everybody to read.
+func seedPhoneHome(t Tree, url string) error {
+	if url == "" {
+		return nil
+	}
+	config := fmt.Sprintf("# By Caddyshack, which waits for it.\nphone_home: { url: %q, post: [ instance_id ], tries: 10 }\n", url)
+	if err := t.WriteFile("etc/cloud/cloud.cfg.d/99-caddyshack-phone-home.cfg", []byte(config), 0o600, Owner{}); err != nil {
+		return fmt.Errorf("writing cloud-init's configuration: %w", err)
+	}
 	return nil
 }
 

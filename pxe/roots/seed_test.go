@@ -44,7 +44,7 @@ func seedRoot(t *testing.T, kind rootfs.Kind, drive configdrive.Drive, entries .
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec := Spec{NodeID: node1, Generation: "1", Hostname: "caddy-1", MAC: "dc:a6:32:01:36:c2", Drive: drive,
+	spec := Spec{NodeID: node1, Generation: "1", Hostname: "caddy-1", MAC: "dc:a6:32:01:36:c2", Drive: drive, PhoneHome: "http://10.0.0.1:6388/phone-home/TOKEN",
 		Image: imageOf(t, append([]entry{{name: "boot/kernel8.img", body: "k"}}, entries...))}
 	if _, err := m.Create(t.Context(), spec, nil); err != nil {
 		return seeded{t: t, err: err}
@@ -129,6 +129,9 @@ func TestSeedForCloudInit(t *testing.T) {
 			"var/lib/cloud/seed/nocloud/network-config": "(none)",
 			"etc/cloud/cloud.cfg.d/99-caddyshack.cfg": "0:0 -rw-r--r-- # By Caddyshack, for a root that comes over the network.\ndatasource_list: [ NoCloud, None ]\n" +
 				"resize_rootfs: false\ngrowpart: { mode: \"off\" }\nnetwork: { config: disabled }\n",
+			"etc/cloud/cloud.cfg.d/99-caddyshack-phone-home.cfg": "0:0 -rw------- # By Caddyshack, which waits for it.\n" +
+				"phone_home: { url: \"http://10.0.0.1:6388/phone-home/TOKEN\", post: [ instance_id ], tries: 10 }\n",
+			"etc/caddyshack-phone-home":       "0:0 -rw------- http://10.0.0.1:6388/phone-home/TOKEN\n",
 			"etc/motd":                        "0:0 -rw-rw---- welcome\n",
 			"etc/hostname":                    "0:0 -rw-r--r-- caddy-1\n",
 			"root/.ssh":                       "(none)",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 )
 
 const (
@@ -79,6 +80,9 @@ func (s *system) session(ctx context.Context) error {
 	edit := &editor{out: s.out}
 	s.prompt()
 	s.pi.emit(StageLogin, s.hostname)
+	var telling sync.WaitGroup
+	telling.Go(func() { s.phoneHome(ctx) })
+	defer func() { cancel(); telling.Wait() }()
 
 	var waiting []byte // typed while a command runs
 	var done chan error
