@@ -21,7 +21,8 @@ type Backend interface {
 	// for frames. version is that of the State which they were made for; a
 	// backend that can tell refuses with kind Conflict, and does nothing, if
 	// something has changed since. After any other error some may be done and
-	// others not.
+	// others not. Without changes it only makes the version another, if the
+	// switch counts them.
 	Do(ctx context.Context, version string, changes []Change) error
 	// Close frees what the backend holds. The switch stays as it is.
 	Close() error

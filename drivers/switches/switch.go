@@ -27,6 +27,8 @@ type Config struct {
 	Allowed VLANSet `json:"allowed_vlans"`
 	// IdleVLAN is for ports that nobody uses, beside Allowed; 0 = they carry nothing.
 	IdleVLAN int `json:"idle_vlan,omitempty"`
+	// ReportOnly: drift is shown and counted, and not repaired.
+	ReportOnly bool `json:"report_only,omitempty"`
 	// Timeout of one Apply, Plan or Read; 0 = 20 s.
 	Timeout time.Duration `json:"-"`
 }
@@ -37,6 +39,11 @@ type Switch struct {
 	Config
 	backend Backend
 	lock    chan struct{} // held through each use of the backend
+	// unsure: a command of this process or one before it may still be on its
+	// way. It is refused once the switch's version is no longer sentFor, for
+	// which it was made.
+	unsure  bool
+	sentFor string
 }
 
 // The time that an Apply waits after a round that changed nothing, and the
@@ -79,7 +86,7 @@ func New(c Config, b Backend) (*Switch, error) {
 	if c.Timeout == 0 {
 		c.Timeout = defaultTime
 	}
-	return &Switch{Config: c, backend: b, lock: make(chan struct{}, 1)}, nil
+	return &Switch{Config: c, backend: b, lock: make(chan struct{}, 1), unsure: true}, nil
 }
 
 // Protected tells whether a port is never touched.
@@ -204,6 +211,34 @@ func (s *Switch) Settle(ctx context.Context, intent func(context.Context) (Wante
 	return s.settle(ctx, d, w)
 }
 
+// compare is the plan for what intent says, and the switch's boot if it answered.
+func (s *Switch) compare(ctx context.Context, intent Intent) (Plan, string, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	unlock, err := s.acquire(ctx)
+	if err != nil {
+		return Plan{}, "", err
+	}
+	defer unlock()
+	d, err := s.describe(ctx)
+	if err != nil {
+		return Plan{}, "", err
+	}
+	have, err := s.read(ctx)
+	if err != nil {
+		return Plan{}, "", err
+	}
+	w, err := intent(ctx, s.ID)
+	if err == nil {
+		err = s.validateAll(w)
+	}
+	if err != nil {
+		return Plan{}, have.Boot, err
+	}
+	p, err := s.plan(d, have, w)
+	return p, have.Boot, err
+}
+
 // settle goes round by round: read, and do what comes first. So a round that
 // narrows is always confirmed by the next one's read before anything widens.
 func (s *Switch) settle(ctx context.Context, d Description, w Wanted) (Plan, error) {
@@ -225,19 +260,22 @@ func (s *Switch) settle(ctx context.Context, d Description, w Wanted) (Plan, err
 				idle, pause = 0, firstPause
 			}
 			last = now
+			s.unsure = s.unsure && have.Version != "" && (s.sentFor == "" || s.sentFor == have.Version)
 			switch {
-			case now.Empty():
-				return first, nil
 			case idle >= idleRounds:
 				return first, s.notTaken(now, trouble)
+			case s.unsure && now.Empty():
+				err = s.do(ctx, have.Version, nil)
+			case now.Empty():
+				return first, nil
 			case len(now.Narrow) > 0:
 				narrowed = true
-				err = s.backend.Do(ctx, have.Version, now.Narrow)
+				err = s.do(ctx, have.Version, now.Narrow)
 			default:
 				if narrowed {
 					time.Sleep(drainTime)
 				}
-				err = s.backend.Do(ctx, have.Version, now.Widen)
+				err = s.do(ctx, have.Version, now.Widen)
 			}
 		} else if idle++; idle >= idleRounds {
 			return first, err
@@ -253,6 +291,13 @@ func (s *Switch) settle(ctx context.Context, d Description, w Wanted) (Plan, err
 			pause = min(2*pause, longPause)
 		}
 	}
+}
+
+// do runs changes and notes that they may come late. With none it only makes the
+// switch's version another.
+func (s *Switch) do(ctx context.Context, version string, changes []Change) error {
+	s.unsure, s.sentFor = true, version
+	return s.backend.Do(ctx, version, changes)
 }
 
 func samePlan(a, b Plan) bool { return slices.Equal(a.Differences, b.Differences) }

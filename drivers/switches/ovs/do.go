@@ -16,6 +16,9 @@ func (b *Bridge) Do(ctx context.Context, version string, changes []switches.Chan
 		return baremetal.Errorf(baremetal.Conflict, "the bridge %s has changed since it was read", b.conf.Bridge)
 	}
 	_, held := b.seen.ids[heldKey]
+	if len(changes) == 0 {
+		return b.commit(ctx, nil, nil)
+	}
 	if !held && b.changesLists(changes) {
 		if err := b.hold(ctx); err != nil {
 			return err
@@ -116,7 +119,7 @@ func asRead(tbl, name string, columns []string, row any) op {
 // commit runs operations as one transaction, unless somebody else has changed
 // the bridge, and returns when ovs-vswitchd has taken them over.
 func (b *Bridge) commit(ctx context.Context, note func(ids table), ops []op) error {
-	count, _ := strconv.Atoi(b.seen.ids[versionKey]) // "" is 0
+	count, _ := strconv.Atoi(versionOf(b.seen.ids)) // what is no number is 0
 	ids := maps.Clone(b.seen.ids)
 	if ids == nil {
 		ids = table{}

@@ -1,6 +1,7 @@
 package ovs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -256,6 +257,9 @@ func (b *Bridge) Describe(ctx context.Context) (switches.Description, error) {
 	return d, nil
 }
 
+// versionOf is 0 for a bridge that has never been changed from here.
+func versionOf(ids table) string { return cmp.Or(ids[versionKey], "0") }
+
 // Read implements switches.Backend.
 func (b *Bridge) Read(ctx context.Context) (switches.State, error) {
 	all, err := b.fetch(ctx)
@@ -265,7 +269,7 @@ func (b *Bridge) Read(ctx context.Context) (switches.State, error) {
 	b.mu.Lock()
 	boot := fmt.Sprintf("%s/%d", all.root.UUID, b.connections)
 	b.mu.Unlock()
-	s := switches.State{Ports: map[string]switches.PortState{}, Boot: boot, Version: all.bridge.ExternalIDs[versionKey]}
+	s := switches.State{Ports: map[string]switches.PortState{}, Boot: boot, Version: versionOf(all.bridge.ExternalIDs)}
 	b.seen.version, b.seen.ids, b.seen.failMode = s.Version, all.bridge.ExternalIDs, all.bridge.FailMode
 	b.seen.ports, b.seen.root = map[string]vlans{}, all.root
 	_, held := all.bridge.ExternalIDs[heldKey]
