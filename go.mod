@@ -37,9 +37,13 @@ require (
 	pgregory.net/rapid v1.3.0
 )
 
-require gopkg.in/yaml.v3 v3.0.1
+require (
+	github.com/diskfs/go-diskfs v1.9.4
+	gopkg.in/yaml.v3 v3.0.1
+)
 
 require (
+	github.com/elliotwutingfeng/asciiset v0.0.0-20260129054604-cfde2086bc57 // indirect
 	github.com/josharian/native v1.1.0 // indirect
 	github.com/mdlayher/socket v0.4.1 // indirect
 	github.com/pierrec/lz4/v4 v4.1.33 // indirect

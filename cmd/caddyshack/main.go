@@ -24,6 +24,8 @@ type commands struct {
 
 	Unit unitCmd `cmd:"" help:"Set up a backplane unit over its USB cable, or update the units' firmware."`
 
+	PrepareCard prepareCardCmd `cmd:"" help:"Make the SD card image that a Pi needs once before it boots from the network."`
+
 	Nodes    nodesCmd    `cmd:"" group:"client" help:"List the nodes."`
 	Show     showCmd     `cmd:"" group:"client" help:"Show a node: its states, what it waits for, its history."`
 	BootLog  bootLogCmd  `cmd:"" group:"client" help:"Show what a node was seen doing while it booted; -f goes on live."`

@@ -166,7 +166,7 @@ func (b *Builder) prepare(ctx context.Context) (img images.Image, cached bool, e
 	if img, ok := b.cached(); ok {
 		return img, true, nil
 	}
-	tool, err := findGo(b.cfg.Go)
+	tool, err := b.findGo()
 	if err != nil {
 		return img, false, err
 	}
