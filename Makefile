@@ -73,7 +73,7 @@ test-netboot: build ## The demo image in QEMU, with its root over our NFS; `demo
 .PHONY: test-nfs
 test-nfs: go-version ## A kernel's NFS mount in a guest, other servers, stressors
 	@KERNELMOUNT_SHORT=1 $(GO) test -tags guest -count=1 -timeout 20m -parallel 2 -run 'TestKernelMount/.*/killed=false|TestKernelServer|TestStress' ./pxe/nfsd/kernelmount
-	@$(GO) test -tags ganesha -count=1 -timeout 10m ./pxe/hostnfs
+	@$(GO) test -tags ganesha -count=1 -timeout 10m -run Ganesha ./pxe/hostnfs ./cmd/caddyshack
 
 .PHONY: test-networks
 test-networks: go-version ## VLAN switches with real frames, in network namespaces and a guest (as root)

@@ -91,7 +91,7 @@ func drain(acks <-chan bus.Ack) {
 func createCaddy(t *testing.T, p *process, c caddy) string {
 	t.Helper()
 	api := p.api()
-	body := fmt.Sprintf(`{"name":"caddy-1","driver":"caddy","driver_info":{"backplane_unit":%q,"slot":%d}}`, c.Unit, c.Slot)
+	body := fmt.Sprintf(`{"name":"caddy-%d","driver":"caddy","driver_info":{"backplane_unit":%q,"slot":%d}}`, c.Slot, c.Unit, c.Slot)
 	code, b, err := api.request(http.MethodPost, "/v1/nodes", body)
 	if err != nil || code != http.StatusCreated {
 		t.Fatalf("creating the node: %d %s %v", code, b, err)
