@@ -60,6 +60,15 @@ func onePort(ctx context.Context, q querier, ident, suffix string) (p baremetal.
 
 // Ports lists ports; limit 0 is no limit.
 func (s *Store) Ports(ctx context.Context, q baremetal.PortQuery) ([]baremetal.Port, error) {
+	sel, err := s.portSelection(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return list(ctx, s, selectPort+sel.text(), sel.args, func(row scanner, p *baremetal.Port) error { return scanPort(row.Scan, p) })
+}
+
+// portSelection turns a query into SQL.
+func (s *Store) portSelection(ctx context.Context, q baremetal.PortQuery) (*selection, error) {
 	sel := &selection{}
 	if q.NodeUUID != nil {
 		sel.and("node_uuid = %s", *q.NodeUUID)
@@ -78,10 +87,7 @@ func (s *Store) Ports(ctx context.Context, q baremetal.PortQuery) ([]baremetal.P
 	if q.Project != nil {
 		sel.and(ofProjectNodes(sel, *q.Project))
 	}
-	if err := sel.page(ctx, s.read, portPages, q.Page); err != nil {
-		return nil, s.fault(err)
-	}
-	return list(ctx, s, selectPort+sel.text(), sel.args, func(row scanner, p *baremetal.Port) error { return scanPort(row.Scan, p) })
+	return sel, s.fault(sel.page(ctx, s.read, portPages, q.Page))
 }
 
 // CreatePort stores a new port and sets its ID and CreatedAt. A uuid, address
