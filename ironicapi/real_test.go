@@ -23,7 +23,11 @@ func newRealRig(t testing.TB, change ...func(*ironicapi.Config)) (*rig, *store.S
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := conductor.New(conductor.Settings{Store: s, Registry: registry, Host: "shack", LockWait: 200 * time.Millisecond})
+	cfg := ironicapi.Config{Store: s, PublicEndpoint: "http://api.test"}
+	for _, f := range change {
+		f(&cfg)
+	}
+	c, err := conductor.New(conductor.Settings{Store: s, Registry: registry, Host: "shack", LockWait: 200 * time.Millisecond, Log: cfg.Log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,10 +45,7 @@ func newRealRig(t testing.TB, change ...func(*ironicapi.Config)) (*rig, *store.S
 	case <-time.After(10 * time.Second):
 		t.Fatal("the conductor is not ready after 10 s")
 	}
-	cfg := ironicapi.Config{Store: s, Conductor: c, PublicEndpoint: "http://api.test"}
-	for _, f := range change {
-		f(&cfg)
-	}
+	cfg.Conductor = c
 	h, err := ironicapi.New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -34,7 +34,7 @@ func (s *Store) Exec(ctx context.Context, statement string) error {
 }
 
 // plan is one line for each step.
-func (s *Store) plan(ctx context.Context, query string, args []any) (string, error) {
+func (s *Store) plan(ctx context.Context, query string, args []any) (text string, err error) {
 	explain := "EXPLAIN "
 	if s.engine.rowLock() == "" { // SQLite
 		explain = "EXPLAIN QUERY PLAN "
@@ -43,7 +43,7 @@ func (s *Store) plan(ctx context.Context, query string, args []any) (string, err
 	if err != nil {
 		return "", err
 	}
-	defer rows.Close()
+	defer closeRows(rows, &err)
 	columns, err := rows.Columns()
 	if err != nil {
 		return "", err
