@@ -59,7 +59,7 @@ func (w *work) process(ctx context.Context, t *drivers.Task, result drivers.Resu
 	if err := w.discoverPorts(ctx, inventory); err != nil {
 		return result, err
 	}
-	applied, err := w.applyRules(ctx, inventory, plugin)
+	applied, err := w.applyRules(ctx, result.Change, inventory, plugin)
 	if err != nil {
 		return result, err
 	}
@@ -235,9 +235,11 @@ func portFromRules(p *baremetal.Port, m map[string]any) error {
 }
 
 // applyRules applies the rules to the findings, and returns the change of the
-// node that they and the findings make.
-func (w *work) applyRules(ctx context.Context, inventory, plugin map[string]any) (func(*baremetal.Node), error) {
+// node that they and the findings make. Rules see the node as the driver has
+// changed it.
+func (w *work) applyRules(ctx context.Context, changed func(*baremetal.Node), inventory, plugin map[string]any) (func(*baremetal.Node), error) {
 	node := w.node
+	changed(&node)
 	if arch, _ := at(inventory, "cpu", "architecture").(string); arch != "" {
 		node.Properties = node.Properties.With("cpu_arch", arch)
 	}

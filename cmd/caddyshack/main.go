@@ -29,6 +29,7 @@ type commands struct {
 	Nodes    nodesCmd    `cmd:"" group:"client" help:"List the nodes."`
 	Show     showCmd     `cmd:"" group:"client" help:"Show a node: its states, what it waits for, its history."`
 	BootLog  bootLogCmd  `cmd:"" group:"client" help:"Show what a node was seen doing while it booted; -f goes on live."`
+	Adopt    adoptCmd    `cmd:"" group:"client" help:"Find out which Pi sits in which slot: one slot at a time is switched on."`
 	Power    powerCmd    `cmd:"" group:"client" help:"Switch a node on or off, or reboot it."`
 	Deploy   deployCmd   `cmd:"" group:"client" help:"Bring a node to active with an image, whatever state it is in."`
 	Undeploy undeployCmd `cmd:"" group:"client" help:"Take a node's system away; it becomes available again."`

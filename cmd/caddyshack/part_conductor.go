@@ -53,7 +53,7 @@ func (d *daemon) openConductor(context.Context) error {
 }
 
 // caddyType is the hardware type caddy with the parts of this process.
-func (d *daemon) caddyType(boot nfsroot.BootService) *drivers.HardwareType {
+func (d *daemon) caddyType(boot bootService) *drivers.HardwareType {
 	const name = "caddy"
 	deploy := &nfsroot.Driver{
 		Boot:         boot,
@@ -71,7 +71,7 @@ func (d *daemon) caddyType(boot nfsroot.BootService) *drivers.HardwareType {
 			"console":    {"no-console": console.None(name)},
 			"deploy":     {"nfs-root": deploy},
 			"firmware":   {"no-firmware": absent("firmware")},
-			"inspect":    {"no-inspect": absent("inspection")},
+			"inspect":    {inspectNetboot: d.newInspect(backplane.Power{Driver: units}, boot), "no-inspect": absent("inspection")},
 			"management": {"backplane": backplane.Management{Driver: units}},
 			"network":    {"noop": drivers.NoOp{}, "flat": drivers.Flat{}},
 			"power":      {"backplane": backplane.Power{Driver: units}},
@@ -82,7 +82,7 @@ func (d *daemon) caddyType(boot nfsroot.BootService) *drivers.HardwareType {
 		},
 		Defaults: map[string]string{
 			"bios": "no-bios", "boot": "rpi-netboot", "console": "no-console", "deploy": "nfs-root",
-			"firmware": "no-firmware", "inspect": "no-inspect", "management": "backplane", "network": "noop",
+			"firmware": "no-firmware", "inspect": inspectNetboot, "management": "backplane", "network": "noop",
 			"power": "backplane", "raid": "no-raid", "rescue": "no-rescue", "storage": "noop", "vendor": "backplane",
 		},
 		Properties: map[string]string{

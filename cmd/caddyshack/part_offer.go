@@ -77,6 +77,7 @@ type bootService interface {
 	Seen(ctx context.Context, nodeID string, sign pxe.Sign) error
 	SyncMachines(ctx context.Context, list []pxe.Machine) ([]pxe.MachineProblem, error)
 	Notices(ctx context.Context, after uint64) ([]pxe.Notice, error)
+	Sightings(ctx context.Context, since time.Time) ([]pxe.Sighting, error)
 }
 
 // bootService is this process's, or the twin of another's.

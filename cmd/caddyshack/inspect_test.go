@@ -1,0 +1,314 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"caddyshack/baremetal"
+	"caddyshack/bus"
+	"caddyshack/conductor"
+	"caddyshack/sim/chassis"
+	"caddyshack/sim/pi"
+	"caddyshack/sim/unit"
+)
+
+// nobodyReads is a serial line without anybody at its other end.
+type nobodyReads struct{}
+
+func (nobodyReads) Write(p []byte) (int, error) { return len(p), nil }
+func (nobodyReads) Flush()                      {}
+func (nobodyReads) Read(ctx context.Context, _ []byte) (int, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+// socket is a slot into which the test puts things.
+type socket struct {
+	mu  sync.Mutex
+	in  unit.Device // nil = nothing
+	pwr bool
+}
+
+func (s *socket) device() unit.Device {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.in == nil {
+		return &unit.Load{}
+	}
+	return s.in
+}
+
+// put exchanges what is in the slot.
+func (s *socket) put(d unit.Device) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pwr && s.in != nil {
+		s.in.Power(false)
+	}
+	s.in = d
+	if s.pwr && s.in != nil {
+		s.in.Power(true)
+	}
+}
+
+func (s *socket) Power(on bool) {
+	s.device().Power(on)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pwr = on
+}
+func (s *socket) ShutdownRequest() { s.device().ShutdownRequest() }
+func (s *socket) Reset()           { s.device().Reset() }
+func (s *socket) Alive() bool      { return s.device().Alive() }
+
+// piRig is a plugRig whose slots are sockets, and whose Pis get their addresses
+// from its DHCP server.
+type piRig struct {
+	*plugRig
+	sockets map[string]*socket // by unit/slot
+}
+
+func startPiRig(t *testing.T, caddies int) *piRig {
+	t.Helper()
+	r := &piRig{sockets: map[string]*socket{}}
+	var mu sync.Mutex
+	r.plugRig = startPlugRig(t, caddies, func(c *Config) {
+		c.DHCP.Mode, c.DHCP.Listen, c.DHCP.Subnet = "server", "127.0.0.1:0", "127.0.0.0/8"
+		c.DHCP.Range = "127.77.200.1-127.77.200.99"
+	}, func(i chassis.SlotInfo) (unit.Device, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		s := &socket{}
+		r.sockets[fmt.Sprintf("%s/%d", i.Unit, i.Slot)] = s
+		return s, nil
+	})
+	r.await(t, "all caddies", func(all map[string]baremetal.Node) bool { return len(all) == caddies })
+	return r
+}
+
+// pi makes a Pi that nobody knows.
+func (r *piRig) pi(t *testing.T, model pi.Model, number int) *pi.Pi {
+	t.Helper()
+	server, err := netip.ParseAddrPort(r.dhcpAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := pi.New(pi.Config{Model: model, MAC: macOf(number), Serial: serialOf(number), Line: nobodyReads{},
+		DHCP: &pi.DHCP{Server: server, TFTPPort: r.boot.tftp[0].Addr().Port()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+func macOf(number int) string    { return fmt.Sprintf("dc:a6:32:00:00:%02x", number) }
+func serialOf(number int) string { return fmt.Sprintf("feed00%02x", number) }
+
+// manageable brings nodes to that state.
+func (r *piRig) manageable(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if r.nodes(t)[name].ProvisionState != baremetal.Manageable {
+			r.ask(t, name, baremetal.VerbManage)
+		}
+	}
+	r.idle(t, names, baremetal.Manageable)
+}
+
+func (r *piRig) ask(t *testing.T, name string, v baremetal.Verb) {
+	t.Helper()
+	if err := r.conductor.SetProvision(t.Context(), tester, name, conductor.ProvisionRequest{Verb: v, Minor: 115}); err != nil {
+		t.Fatalf("%s %s: %v", v, name, err)
+	}
+}
+
+// idle waits until nodes are in one of the states.
+func (r *piRig) idle(t *testing.T, names []string, states ...baremetal.ProvisionState) map[string]baremetal.Node {
+	t.Helper()
+	return r.await(t, fmt.Sprint(names, states), func(all map[string]baremetal.Node) bool {
+		for _, name := range names {
+			if n := all[name]; !slices.Contains(states, n.ProvisionState) || n.Work.Reservation != "" {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// inspect brings nodes to manageable, if need be, and inspects them together.
+func (r *piRig) inspect(t *testing.T, names ...string) map[string]baremetal.Node {
+	t.Helper()
+	r.manageable(t, names...)
+	for _, name := range names {
+		r.ask(t, name, baremetal.VerbInspect)
+	}
+	return r.idle(t, names, baremetal.Manageable, baremetal.InspectFailed)
+}
+
+// ports lists the addresses of a node's ports.
+func (r *piRig) ports(t *testing.T, uuid string) (macs []string) {
+	t.Helper()
+	list, err := r.store.Ports(t.Context(), baremetal.PortQuery{NodeUUID: &uuid})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range list {
+		macs = append(macs, list[i].Address)
+	}
+	return macs
+}
+
+// found checks that a node has the Pi of a number.
+func (r *piRig) found(t *testing.T, n baremetal.Node, number int, class string) {
+	t.Helper()
+	if macs := r.ports(t, n.UUID); n.ProvisionState != baremetal.Manageable || n.DriverInfo.Str("serial_number") != serialOf(number) || n.ResourceClass != class ||
+		n.Properties.Str("cpu_arch") != "aarch64" || !strings.Contains(n.Properties.Str("capabilities"), "model:pi") || len(macs) != 1 || macs[0] != macOf(number) {
+		t.Errorf("%s: %s %q, %s, %s, class %q, ports %q; want the Pi %s", n.Name, n.ProvisionState, n.LastError, n.DriverInfo, n.Properties, n.ResourceClass, macs, serialOf(number))
+	}
+	if n.PowerState != baremetal.PowerOff {
+		t.Errorf("%s: %s after its inspection", n.Name, n.PowerState)
+	}
+}
+
+// refused checks that an inspection failed for a reason.
+func (r *piRig) refused(t *testing.T, n baremetal.Node, why ...string) {
+	t.Helper()
+	if n.ProvisionState != baremetal.InspectFailed {
+		t.Errorf("%s is %s, want its inspection to fail", n.Name, n.ProvisionState)
+	}
+	for _, w := range why {
+		if !strings.Contains(n.LastError, w) {
+			t.Errorf("%s: last_error %q does not tell %q", n.Name, n.LastError, w)
+		}
+	}
+}
+
+func TestInspectionLearnsWhoSitsWhere(t *testing.T) {
+	t.Parallel()
+	r := startPiRig(t, 9)
+	for i, at := range []string{"bpu-1/1", "bpu-1/2", "bpu-1/3", "bpu-2/1"} {
+		model := pi.Pi4
+		if at == "bpu-2/1" {
+			model = pi.Pi5
+		}
+		r.sockets[at].put(r.pi(t, model, i+1))
+	}
+	rule := baremetal.InspectionRule{UUID: baremetal.NewUUID(), Phase: baremetal.MainPhase, Description: "all go to the rack",
+		Actions: `[{"op":"set-attribute","args":{"path":"/extra/rack","value":"one"}}]`}
+	if err := r.store.InspectionRules().Create(t.Context(), &rule, nil); err != nil {
+		t.Fatal(err)
+	}
+	all := r.inspect(t, "caddy-bpu-1-1")
+	r.found(t, all["caddy-bpu-1-1"], 1, "rpi4")
+	if got := all["caddy-bpu-1-1"].Extra.Str("rack"); got != "one" {
+		t.Errorf("the inspection rule was not applied: extra.rack is %q", got)
+	}
+	d, kept, err := r.store.Document(t.Context(), all["caddy-bpu-1-1"].UUID, baremetal.InventoryDocument)
+	if err != nil || !kept || !strings.Contains(d.Body.Text(), macOf(1)) {
+		t.Errorf("the inventory: %v, %v, %s", kept, err, d.Body.Text())
+	}
+
+	// Plugged in and asked about at once, each is found where it is.
+	all = r.inspect(t, "caddy-bpu-1-2", "caddy-bpu-1-3", "caddy-bpu-2-1")
+	r.found(t, all["caddy-bpu-1-2"], 2, "rpi4")
+	r.found(t, all["caddy-bpu-1-3"], 3, "rpi4")
+	r.found(t, all["caddy-bpu-2-1"], 4, "rpi5")
+	// Once more is no harm.
+	r.found(t, r.inspect(t, "caddy-bpu-1-3")["caddy-bpu-1-3"], 3, "rpi4")
+
+	// A caddy without a Pi, an empty slot, one that is on.
+	r.chassis.Unit("bpu-2").Insert(2, bus.TypeSwitch)
+	r.manageable(t, "caddy-bpu-2-2")
+	if why := r.inspectInVain(t, "caddy-bpu-2-2"); !strings.Contains(why, "slot 2 of unit bpu-2 holds a network switch") {
+		t.Errorf("of a switch it is said: %q", why)
+	}
+	r.chassis.Unit("bpu-1").Press(3, 0)
+	r.await(t, "on by its button", func(all map[string]baremetal.Node) bool { return all["caddy-bpu-1-3"].PowerState == baremetal.PowerOn })
+	r.refused(t, r.inspect(t, "caddy-bpu-1-3")["caddy-bpu-1-3"], "slot 3 of unit bpu-1 is on", "switch it off first")
+	if n := r.nodes(t)["caddy-bpu-1-3"]; n.PowerState != baremetal.PowerOn {
+		t.Errorf("a slot that was on is %s after a refused inspection", n.PowerState)
+	}
+
+	// Another Pi in a slot whose Pi is known.
+	r.sockets["bpu-1/2"].put(r.pi(t, pi.Pi4, 20))
+	n := r.inspect(t, "caddy-bpu-1-2")["caddy-bpu-1-2"]
+	r.refused(t, n, "holds another Pi (serial "+serialOf(20), "than before (serial "+serialOf(2))
+	if macs := r.ports(t, n.UUID); len(macs) != 1 || macs[0] != macOf(2) || n.PowerState != baremetal.PowerOff {
+		t.Errorf("after a refused exchange: ports %q, %s", macs, n.PowerState)
+	}
+
+	// A Pi that another node has moves.
+	r.chassis.Unit("bpu-1").Insert(1, bus.TypeEmpty)
+	r.sockets["bpu-2/3"].put(r.sockets["bpu-1/1"].device())
+	r.sockets["bpu-1/1"].put(nil)
+	all = r.inspect(t, "caddy-bpu-2-3")
+	r.refused(t, all["caddy-bpu-2-3"], "holds the Pi of node caddy-bpu-1-1", "belongs in slot 1 of unit bpu-1")
+	if n := all["caddy-bpu-1-1"]; !n.Maintenance || !strings.Contains(n.MaintenanceReason, "slot 3 of unit bpu-2") || n.Fault == "" {
+		t.Errorf("the node whose Pi moved: maintenance %v, %q, fault %q", n.Maintenance, n.MaintenanceReason, n.Fault)
+	}
+	if macs := r.ports(t, all["caddy-bpu-2-3"].UUID); len(macs) != 0 || all["caddy-bpu-2-3"].DriverInfo.Str("serial_number") != "" {
+		t.Errorf("the node that another's Pi was put into got its ports %q", macs)
+	}
+	if why := r.inspectInVain(t, "caddy-bpu-1-1"); !strings.Contains(why, "slot 1 of unit bpu-1 is empty") {
+		t.Errorf("of an empty slot it is said: %q", why)
+	}
+}
+
+func TestAdopt(t *testing.T) {
+	t.Parallel()
+	r := startPiRig(t, 3)
+	r.sockets["bpu-1/1"].put(r.pi(t, pi.Pi3, 1))
+	r.sockets["bpu-1/2"].put(r.pi(t, pi.Pi4, 2))
+	r.chassis.Unit("bpu-1").Insert(3, bus.TypeRouter)
+	r.chassis.Unit("bpu-1").Press(2, 0)
+	r.await(t, "on by its button", func(all map[string]baremetal.Node) bool { return all["caddy-bpu-1-2"].PowerState == baremetal.PowerOn })
+	adopt := func(args ...string) int {
+		return run(t.Context(), append([]string{"adopt", "--endpoint", r.apiURL()}, args...))
+	}
+	// As slot 2 is on with an unknown Pi, nothing can be told apart, and it is not touched.
+	if code := adopt(); code != exitFailed {
+		t.Errorf("adopting beside an unknown Pi that is on exits with %d", code)
+	}
+	all := r.nodes(t)
+	if n := all["caddy-bpu-1-2"]; n.PowerState != baremetal.PowerOn || n.ProvisionState != baremetal.Enroll {
+		t.Errorf("without --yes a node that was on is %s, %s", n.PowerState, n.ProvisionState)
+	}
+	if code := adopt("--yes", "caddy-bpu-1-2"); code != 0 {
+		t.Errorf("adopting one that is on, with --yes, exits with %d", code)
+	}
+	if code := adopt(); code != 0 {
+		t.Errorf("adopting all exits with %d", code)
+	}
+	all = r.nodes(t)
+	// A Pi 3B tells no serial number before it was given its boot loader.
+	if n := all["caddy-bpu-1-1"]; n.ProvisionState != baremetal.Manageable || n.ResourceClass != "rpi3" || n.Properties.Str("memory_mb") != "1024" ||
+		!slices.Equal(r.ports(t, n.UUID), []string{macOf(1)}) {
+		t.Errorf("the Pi 3B: %s %q, class %q, %s, ports %q", n.ProvisionState, n.LastError, n.ResourceClass, n.Properties, r.ports(t, n.UUID))
+	}
+	r.found(t, all["caddy-bpu-1-2"], 2, "rpi4")
+	if n := all["caddy-bpu-1-3"]; n.ProvisionState != baremetal.Enroll || n.LastError != "" {
+		t.Errorf("a router is %s, %q", n.ProvisionState, n.LastError)
+	}
+	if code := adopt("nobody"); code != exitFailed {
+		t.Errorf("adopting nobody exits with %d", code)
+	}
+}
+
+// inspectInVain asks for what must be refused at once or fail, and returns why.
+func (r *piRig) inspectInVain(t *testing.T, name string) string {
+	t.Helper()
+	err := r.conductor.SetProvision(t.Context(), tester, name, conductor.ProvisionRequest{Verb: baremetal.VerbInspect, Minor: 115})
+	if err != nil {
+		return err.Error()
+	}
+	n := r.await(t, "a failed inspection", func(all map[string]baremetal.Node) bool {
+		return all[name].ProvisionState == baremetal.InspectFailed && all[name].Work.Reservation == ""
+	})[name]
+	return n.LastError
+}

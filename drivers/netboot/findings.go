@@ -1,0 +1,77 @@
+package netboot
+
+import (
+	"strings"
+
+	"caddyshack/baremetal"
+)
+
+// board is what all Pis of a model have.
+type board struct {
+	name, class string
+	// memory in MiB, 0 if there are several sizes.
+	memory int
+}
+
+var boards = map[string]board{
+	"pi3":     {"Raspberry Pi 3 Model B", "rpi3", 1024},
+	"pi3plus": {"Raspberry Pi 3 Model B+", "rpi3", 1024},
+	"pi4":     {"Raspberry Pi 4", "rpi4", 0},
+	"pi5":     {"Raspberry Pi 5", "rpi5", 0},
+}
+
+// cores of every Pi that boots over the network.
+const cores = 4
+
+// inventory is the findings as an inspection agent would send them.
+func (p *Pi) inventory() map[string]any {
+	b := boards[p.Model]
+	inventory := map[string]any{
+		"cpu":    map[string]any{"architecture": "aarch64", "count": cores},
+		"memory": map[string]any{}, "disks": []any{}, "interfaces": []any{},
+		"system_vendor": map[string]any{"manufacturer": "Raspberry Pi", "product_name": b.name, "serial_number": p.Serial},
+	}
+	if b.memory > 0 {
+		inventory["memory"] = map[string]any{"physical_mb": b.memory, "total": int64(b.memory) << 20}
+	}
+	if p.MAC != "" {
+		card := map[string]any{"name": "eth0", "mac_address": p.MAC, "has_carrier": true}
+		if p.Address.IsValid() {
+			card["ipv4_address"] = p.Address.String()
+		}
+		inventory["interfaces"] = []any{card}
+		inventory["boot"] = map[string]any{"pxe_interface": p.MAC}
+	}
+	return map[string]any{"inventory": inventory, "plugin_data": map[string]any{"netboot": map[string]any{
+		"model": p.Model, "serial": p.Serial, "mac": p.MAC}}}
+}
+
+// enter writes what was found into the node; what a person has set stays.
+func (p *Pi) enter(n *baremetal.Node) {
+	if n.DriverInfo.Str("serial_number") == "" && p.Serial != "" {
+		n.DriverInfo = n.DriverInfo.With("serial_number", p.Serial)
+	}
+	set := func(key string, value any) {
+		if n.Properties.Get(key) == nil {
+			n.Properties = n.Properties.With(key, value)
+		}
+	}
+	set("cpu_arch", "aarch64")
+	set("cpus", cores)
+	b, ok := boards[p.Model]
+	if !ok {
+		return
+	}
+	if b.memory > 0 {
+		set("memory_mb", b.memory)
+	}
+	if caps := n.Properties.Str("capabilities"); !strings.Contains(","+caps, ",model:") {
+		n.Properties = n.Properties.With("capabilities", strings.TrimPrefix(caps+",model:"+p.Model, ","))
+	}
+	if n.ResourceClass == "" {
+		n.ResourceClass = b.class
+	}
+	if n.Description == "" || n.Description == "a Raspberry Pi" || n.Description == "a Raspberry Pi 5" {
+		n.Description = b.name
+	}
+}

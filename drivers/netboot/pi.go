@@ -1,0 +1,136 @@
+package netboot
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"caddyshack/baremetal"
+	"caddyshack/drivers"
+	"caddyshack/pxe"
+)
+
+// Pi is what a Raspberry Pi has told of itself.
+type Pi struct {
+	MAC     string     `json:"mac,omitempty"`
+	Serial  string     `json:"serial,omitempty"`
+	Model   string     `json:"model,omitempty"` // pi3, pi3plus, pi4, pi5
+	Address netip.Addr `json:"address"`
+	// Asked tells whether it has asked for a file.
+	Asked bool `json:"asked,omitempty"`
+}
+
+// known tells whether there is nothing more to wait for.
+func (p *Pi) known() bool { return p.MAC != "" && p.Serial != "" && p.Model != "" }
+
+// enough tells whether it can be told from others, and is about to boot. A Pi 3B
+// tells its serial number only once it was given bootcode.bin.
+func (p *Pi) enough() bool { return p.Serial != "" || p.MAC != "" && p.Asked }
+
+// String describes it for people.
+func (p Pi) String() string {
+	var parts []string
+	for _, f := range [][2]string{{"serial", p.Serial}, {"MAC", p.MAC}, {"model", p.Model}} {
+		if f[1] != "" {
+			parts = append(parts, f[0]+" "+f[1])
+		}
+	}
+	if p.Address.IsValid() {
+		parts = append(parts, "address "+p.Address.String())
+	}
+	if len(parts) == 0 {
+		return "nothing is known"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// fits tells whether a sighting is of this Pi, as far as both tell.
+func (p *Pi) fits(g *pxe.Sighting) bool {
+	if p.Serial != "" && g.Serial != "" {
+		return p.Serial == g.Serial
+	}
+	if p.MAC != "" && g.MAC != "" {
+		return p.MAC == g.MAC
+	}
+	return p.Address.IsValid() && p.Address == g.Address
+}
+
+// take adds what a sighting tells.
+func (p *Pi) take(g *pxe.Sighting) {
+	p.MAC, p.Serial, p.Model = cmp.Or(p.MAC, g.MAC), cmp.Or(p.Serial, g.Serial), cmp.Or(p.Model, g.Model)
+	p.Asked = p.Asked || g.Kind == pxe.SeenTFTP
+	if !p.Address.IsValid() {
+		p.Address = g.Address
+	}
+}
+
+// whose finds the Pi that has asked since the slot has power.
+func (i *Inspect) whose(ctx context.Context, t *drivers.Task, s Slot, list []pxe.Sighting, others []Known) (Pi, error) {
+	var pis []Pi
+	for n := range list {
+		g := &list[n]
+		if owner := ownerOf(g, others); owner != nil {
+			if owner.Powered {
+				continue // it has its own slot
+			}
+			return Pi{}, i.moved(ctx, t, s, g, owner)
+		}
+		if g.Kind == pxe.SeenDHCP {
+			continue // a system; it may be anybody's
+		}
+		at := -1
+		for k := range pis {
+			if pis[k].fits(g) {
+				at = k
+				break
+			}
+		}
+		if at < 0 {
+			pis, at = append(pis, Pi{}), len(pis)
+		}
+		pis[at].take(g)
+	}
+	switch {
+	case len(pis) == 0:
+		return Pi{}, nil
+	case len(pis) > 1:
+		return Pi{}, baremetal.Errorf(baremetal.Conflict, "two Pis that no node knows have asked while %s alone was switched on: %s; and %s. "+
+			"Switch off the one that is powered from elsewhere, then inspect again", s.Name, pis[0], pis[1])
+	}
+	return pis[0], swapped(t, s, pis[0])
+}
+
+func ownerOf(g *pxe.Sighting, others []Known) *Known {
+	for i := range others {
+		if others[i].is(g) {
+			return &others[i]
+		}
+	}
+	return nil
+}
+
+// moved tells of a Pi that is known in another slot, and takes that node out of
+// service: its system must not run for somebody else.
+func (i *Inspect) moved(ctx context.Context, t *drivers.Task, s Slot, g *pxe.Sighting, owner *Known) error {
+	p := Pi{}
+	p.take(g)
+	reason := fmt.Sprintf("Its Pi (%s) was found in %s (node %s), while %s has no power: put it back, or delete this node", p, s.Name, cmp.Or(t.Node.Name, t.Node.UUID), owner.Slot)
+	if err := i.Misplace(ctx, owner.UUID, reason); err != nil {
+		return err
+	}
+	return baremetal.Errorf(baremetal.Conflict, "%s holds the Pi of node %s (%s), which belongs in %s: put it back; or, if it is to stay here, delete node %s and inspect again",
+		s.Name, owner.Name, p, owner.Slot, owner.Name)
+}
+
+// swapped compares a Pi with the one that the node had.
+func swapped(t *drivers.Task, s Slot, p Pi) error {
+	had := t.Node.DriverInfo.Str("serial_number")
+	if had == "" || p.Serial == "" || short(had) == p.Serial {
+		return nil
+	}
+	id := cmp.Or(t.Node.Name, t.Node.UUID)
+	return baremetal.Errorf(baremetal.Conflict, "%s holds another Pi (%s) than before (serial %s). If it was exchanged on purpose: "+
+		"`openstack baremetal node unset %s --driver-info serial_number`, delete the node's port, and inspect again", s.Name, p, short(had), id)
+}
