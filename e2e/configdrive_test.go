@@ -146,7 +146,7 @@ func TestHostileDeploys(t *testing.T) {
 	s.available("caddy-1")
 	var bomb bytes.Buffer
 	z := gzip.NewWriter(&bomb)
-	if _, err := z.Write(make([]byte, 100<<20)); err != nil {
+	if _, err := z.Write(make([]byte, 33<<20)); err != nil {
 		t.Fatal(err)
 	}
 	if err := z.Close(); err != nil {

@@ -59,12 +59,7 @@ func DecodeFetched(data []byte) (Drive, error) {
 }
 
 func decodeBase64(s string) (Drive, error) {
-	bare := strings.Map(func(r rune) rune {
-		if strings.ContainsRune(" \t\r\n", r) {
-			return -1
-		}
-		return r
-	}, s)
+	bare := strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "").Replace(s)
 	data, err := base64.StdEncoding.DecodeString(bare)
 	if err != nil || len(data) == 0 {
 		return Drive{}, invalid("it is neither an object nor base64")

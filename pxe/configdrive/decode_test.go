@@ -172,7 +172,7 @@ func TestHostileDrives(t *testing.T) {
 		says  string
 		limit bool
 	}{
-		"bomb":              {text(packed(t, make([]byte, 200<<20))), "more than 32 MiB", true},
+		"bomb":              {text(packed(t, make([]byte, 33<<20))), "more than 32 MiB", true},
 		"huge":              {[]byte(`"` + strings.Repeat("A", MaxTransport) + `"`), "at most", true},
 		"huge user_data":    {with("openstack/latest/user_data", strings.Repeat("x", maxDocument+1)), "user_data has", true},
 		"number":            {[]byte(`5`), "a string or an object", false},

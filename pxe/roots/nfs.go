@@ -241,7 +241,7 @@ func (f *files) create(name string, n tree.New) (tree.ID, error) {
 	if err != nil {
 		return "", err
 	}
-	id, _, err := f.Tree.Create(dir, path.Base(name), n)
+	id, _, err := f.Create(dir, path.Base(name), n)
 	if err != nil {
 		return "", fmt.Errorf("making %q: %w", name, err)
 	}

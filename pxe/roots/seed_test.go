@@ -84,7 +84,7 @@ func (s seeded) show(names ...string) map[string]string {
 			if err != nil {
 				s.t.Fatal(err)
 			}
-			target, err := f.Tree.Readlink(id)
+			target, err := f.Readlink(id)
 			if err != nil {
 				s.t.Fatal(err)
 			}
