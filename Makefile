@@ -57,8 +57,9 @@ test-e2e: build firmware-host ## The real openstack client, mosquitto and Postgr
 	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) test -tags e2e -count=1 -timeout 15m ./e2e/...
 
 .PHONY: test-clients
-test-clients: go-version ## The openstack client and a browser against single rooms
+test-clients: go-version ## The openstack client, cloud-init and a browser against single rooms
 	@$(GO) test -tags clients -count=1 -run Openstack ./ironicapi
+	@$(GO) test -tags clients -count=1 -run CloudInit ./pxe/roots
 	@$(GO) test -tags browser -count=1 ./drivers/console
 
 .PHONY: fuzz
