@@ -6,12 +6,21 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"caddyshack/sim/chassis"
+	"caddyshack/sim/pi"
 )
 
 type simCmd struct {
 	Broker    string `required:"" help:"URL of the MQTT broker, tcp://HOST:PORT."`
 	Password  string `env:"CADDYSHACK_SIM_PASSWORD" help:"Password of every unit at the broker; the user is the unit's id (${env})."`
 	TFTP      string `name:"tftp" default:"127.0.0.1:69" help:"Where the Pis ask for their boot files, HOST:PORT."`
+	DHCP      string `name:"dhcp" help:"The Pis ask this DHCP server on loopback for address and TFTP server, HOST:PORT (the server's dhcp.listen)."`
+	Wire      string `placeholder:"NAMESPACE/INTERFACE" help:"The Pis ask DHCP by broadcast, each on an interface of its own with its MAC, in a network namespace of ip netns; %d stands for the caddy's number. Needs root."`
+	Models    string `default:"pi4" help:"Models of the Pis, in turn: pi3, pi3plus, pi4, pi5."`
 	Caddies   int    `default:"13" help:"Number of simulated caddies."`
 	Units     string `default:"model" enum:"model,firmware" help:"Backplane units: a model of them, or the firmware itself as Linux programs (make -C firmware host)."`
 	Pi        string `default:"sim" enum:"sim,qemu" help:"How Pis are simulated: sim, or qemu (each runs the real kernel and system it has fetched; needs qemu-system-aarch64)."`
@@ -25,6 +34,14 @@ func (cmd simCmd) Run(ctx context.Context) error {
 	tftp, err := netip.ParseAddrPort(cmd.TFTP)
 	if err != nil {
 		return &configError{fmt.Sprintf("--tftp %q: want ADDRESS:PORT", cmd.TFTP)}
+	}
+	dhcp, err := cmd.dhcp(tftp.Port())
+	if err != nil {
+		return err
+	}
+	models, err := cmd.models()
+	if err != nil {
+		return err
 	}
 	program, err := findQEMU(cmd.Pi)
 	if err != nil {
@@ -47,7 +64,7 @@ func (cmd simCmd) Run(ctx context.Context) error {
 	}
 	s, err := startSimulated(ctx, simulatedConfig{
 		Caddies: cmd.Caddies, Dir: filepath.Join(state, "chassis"), Broker: cmd.Broker,
-		Password: func(string) string { return cmd.Password }, TFTP: tftp, Firmware: cmd.Units == unitsFirmware, QEMU: program, Log: log,
+		Password: func(string) string { return cmd.Password }, TFTP: tftp, DHCP: dhcp, Models: models, Firmware: cmd.Units == unitsFirmware, QEMU: program, Log: log,
 	})
 	if err != nil {
 		return err
@@ -55,6 +72,43 @@ func (cmd simCmd) Run(ctx context.Context) error {
 	defer s.closeLogged()
 	go s.announce(ctx, cmd.ReadyFile)
 	return s.run(ctx)
+}
+
+// dhcp returns how a caddy's Pi gets its address; nil = it has one.
+func (cmd simCmd) dhcp(tftpPort uint16) (func(chassis.SlotInfo) *pi.DHCP, error) {
+	switch {
+	case cmd.DHCP != "" && cmd.Wire != "":
+		return nil, &configError{"--dhcp and --wire: the Pis ask either on loopback or on interfaces of their own; leave one out"}
+	case cmd.DHCP != "":
+		server, err := netip.ParseAddrPort(cmd.DHCP)
+		if err != nil || !server.Addr().IsLoopback() {
+			return nil, &configError{fmt.Sprintf("--dhcp %q: want ADDRESS:PORT on loopback", cmd.DHCP)}
+		}
+		return func(chassis.SlotInfo) *pi.DHCP { return &pi.DHCP{Server: server, TFTPPort: tftpPort} }, nil
+	case cmd.Wire != "":
+		namespace, device, ok := strings.Cut(cmd.Wire, "/")
+		if !ok || namespace == "" || device == "" {
+			return nil, &configError{fmt.Sprintf("--wire %q: want NAMESPACE/INTERFACE, for example pi-%%d/eth0", cmd.Wire)}
+		}
+		return func(info chassis.SlotInfo) *pi.DHCP {
+			number := func(s string) string { return strings.ReplaceAll(s, "%d", strconv.Itoa(info.Number)) }
+			return &pi.DHCP{Namespace: "/run/netns/" + number(namespace), Interface: number(device), TFTPPort: tftpPort}
+		}, nil
+	}
+	return nil, nil
+}
+
+// models returns the model of each caddy.
+func (cmd simCmd) models() (func(chassis.SlotInfo) pi.Model, error) {
+	var list []pi.Model
+	for name := range strings.SplitSeq(cmd.Models, ",") {
+		m := pi.Model(strings.TrimSpace(name))
+		if !slices.Contains(pi.Models(), m) {
+			return nil, &configError{fmt.Sprintf("--models: %q is not one of %v", m, pi.Models())}
+		}
+		list = append(list, m)
+	}
+	return func(info chassis.SlotInfo) pi.Model { return list[(info.Number-1)%len(list)] }, nil
 }
 
 // announce tells where the serial lines are once all units are on the bus.

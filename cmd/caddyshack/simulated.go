@@ -26,6 +26,10 @@ type simulatedConfig struct {
 	Broker   string
 	Password func(unit string) string
 	TFTP     netip.AddrPort // what DHCP would tell the Pis
+	// DHCP is how a Pi gets its address and TFTP server; nil = it has them.
+	DHCP func(chassis.SlotInfo) *pi.DHCP
+	// Models are those of the Pis; nil = all are Pi 4.
+	Models func(chassis.SlotInfo) pi.Model
 	// Firmware runs the units' own firmware, as Linux programs, and not its model.
 	Firmware bool
 	// QEMU is the program that runs the kernels of the Pis; "" = they are
@@ -124,6 +128,12 @@ func (s *simulated) device(ctx context.Context, info chassis.SlotInfo) (unit.Dev
 	}
 	c.Serial = fmt.Sprintf("c0ff%02x%02x", info.UnitNumber, info.Slot)
 	pc := pi.Config{MAC: info.MAC().String(), Serial: c.Serial, Address: info.Address(), TFTP: s.cfg.TFTP, Line: line, Log: log}
+	if s.cfg.Models != nil {
+		pc.Model = s.cfg.Models(info)
+	}
+	if s.cfg.DHCP != nil {
+		pc.DHCP = s.cfg.DHCP(info)
+	}
 	if s.cfg.QEMU != "" {
 		pc.Dir = filepath.Join(s.cfg.Dir, "pi", fmt.Sprintf("%s-slot-%d", info.Unit, info.Slot))
 		if pc.Computer, err = qemu.New(qemu.Config{Program: s.cfg.QEMU, SSHPort: guestSSH, Starts: &s.starts, Log: log}); err != nil {

@@ -17,6 +17,9 @@ const (
 	Pi5     Model = "pi5"
 )
 
+// Models lists them.
+func Models() []Model { return []Model{Pi3, Pi3Plus, Pi4, Pi5} }
+
 // board holds what differs between the models.
 type board struct {
 	name string
