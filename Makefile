@@ -45,6 +45,7 @@ test: go-version packages ## All tests, as CI runs them
 	$(SUITE) netboot $(MAKE) test-netboot
 	$(SUITE) networks $(MAKE) test-networks
 	$(SUITE) nfs $(MAKE) test-nfs
+	$(SUITE) dhcp $(MAKE) test-dhcp
 	$(SUITE) firmware $(MAKE) firmware
 	@scripts/suite report
 
@@ -70,6 +71,11 @@ fuzz: go-version ## Every Go fuzz target, a minute in all
 test-netboot: build ## The demo image in QEMU, with its root over our NFS; `demo --pi qemu` and its console
 	@$(GO) test -tags qemu -count=1 -timeout 10m ./pxe/images/demo/...
 	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) test -tags 'e2e qemu' -count=1 -timeout 15m -run QEMU ./e2e
+
+.PHONY: test-dhcp
+test-dhcp: build ## DHCP with real packets in namespaces: every model, dnsmasq, udhcpc, attacks (as root)
+	@$(GO) test -tags 'e2e netns' -c -o bin/dhcp.test ./e2e
+	@cd e2e && CADDYSHACK_BIN=$(abspath $(BIN)) ../scripts/netns $(abspath bin/dhcp.test) -test.run '^TestDHCP' -test.timeout 10m
 
 .PHONY: test-nfs
 test-nfs: go-version ## A kernel's NFS mount in a guest, other servers, stressors

@@ -108,8 +108,8 @@ func TestConfigDrives(t *testing.T) {
 	} {
 		s.awaitState(name, "active")
 		for file, want := range map[string]string{
-			"etc/hostname":              want.host + "\n",
-			"root/.ssh/authorized_keys": key + "\n",
+			"etc/hostname":                              want.host + "\n",
+			"root/.ssh/authorized_keys":                 key + "\n",
 			"var/lib/caddyshack/first-boot.d/user-data": "#!/bin/sh\necho " + want.script + "\n",
 		} {
 			if got := s.rootFile(t, name, file); got != want {

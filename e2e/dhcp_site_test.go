@@ -60,11 +60,12 @@ default_image = %q
 listen = "127.0.0.1:0"
 [deploy]
 automated_clean = false
+[enroll]
+automatic = "off"
 [dhcp]
-range = "%s-%s"
 probe_interval = "2s"
 %s
-`, filepath.Join(r.dir, "state"), units.String(), own, own, own, images, image, seg.address(100), seg.address(119), dhcp)
+`, filepath.Join(r.dir, "state"), units.String(), own, own, own, images, image, dhcp)
 	r.config = filepath.Join(r.dir, "caddyshack.toml")
 	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -73,7 +74,9 @@ probe_interval = "2s"
 }
 
 // server is the table [dhcp] of our own server.
-func (s *segment) server() string { return fmt.Sprintf("mode = \"server\"\ninterface = %q", s.bridge) }
+func (s *segment) server() string {
+	return fmt.Sprintf("mode = \"server\"\ninterface = %q\nrange = \"%s-%s\"", s.bridge, s.address(100), s.address(119))
+}
 
 // proxy is that of our proxy.
 func (s *segment) proxy() string { return fmt.Sprintf("mode = \"proxy\"\ninterface = %q", s.bridge) }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -35,7 +34,8 @@ type Addresses struct {
 	Mode AddressMode
 	// Table has the machines and their reservations. Required.
 	Table *dhcpd.Table
-	// Changed is told after each change of the reservations; nil = nobody is.
+	// Changed is told the reservations whenever they may have changed; nil =
+	// nobody is.
 	Changed func(ctx context.Context, list []dhcpd.Reservation) error
 
 	mu      sync.Mutex
@@ -83,6 +83,20 @@ type MachineProblem struct {
 	Text   string `json:"text"`
 }
 
+// ReservedAddress is the address that is kept for a machine. It is plain data.
+type ReservedAddress struct {
+	MAC     string     `json:"mac"`
+	Address netip.Addr `json:"address"`
+}
+
+// SyncAnswer is what SyncMachines has to say. It is plain data.
+type SyncAnswer struct {
+	// Problems are machines that cannot have what they should.
+	Problems []MachineProblem `json:"problems,omitempty"`
+	// Reserved are the addresses of the range that machines have.
+	Reserved []ReservedAddress `json:"reserved,omitempty"`
+}
+
 // Notice is something that a node's people should know. It is plain data.
 type Notice struct {
 	// Seq grows by one with each notice since the boot service began; its first
@@ -126,10 +140,11 @@ func (a *Addresses) reserve(ctx context.Context, m Machine) (AddressAnswer, erro
 	if err != nil {
 		return AddressAnswer{}, baremetal.Errorf(baremetal.Invalid, "%w", err)
 	}
+	if err := a.changed(ctx); err != nil {
+		return AddressAnswer{}, err
+	}
 	if before != r {
-		if err := a.changed(ctx); err != nil {
-			return AddressAnswer{}, err
-		}
+		a.news()
 	}
 	switch {
 	case a.Mode == AddressesProxy: // what is reserved need not be what the other server gives
@@ -155,41 +170,43 @@ func (a *Addresses) changed(ctx context.Context) error {
 
 // SyncMachines tells the boot service all machines that there are, so that it
 // knows them when they ask, and gives free the addresses of those that are no
-// more. Machines that cannot have what they should are returned.
-func (s *Service) SyncMachines(ctx context.Context, list []Machine) ([]MachineProblem, error) {
+// more.
+func (s *Service) SyncMachines(ctx context.Context, list []Machine) (SyncAnswer, error) {
 	if s.Addresses == nil {
-		return nil, nil
+		return SyncAnswer{}, nil
 	}
 	byServer := map[netip.Addr][]Machine{}
 	for _, m := range list {
 		byServer[m.Server] = append(byServer[m.Server], m)
 	}
-	problems, err := s.Addresses.sync(ctx, byServer[netip.Addr{}])
+	all, err := s.Addresses.sync(ctx, byServer[netip.Addr{}])
 	for server, own := range s.Own {
 		more, oerr := own.sync(ctx, byServer[server])
-		problems, err = append(problems, more...), errors.Join(err, oerr)
+		all.Problems, all.Reserved = append(all.Problems, more.Problems...), append(all.Reserved, more.Reserved...)
+		err = errors.Join(err, oerr)
 	}
-	return problems, err
+	return all, err
 }
 
-func (a *Addresses) sync(ctx context.Context, list []Machine) ([]MachineProblem, error) {
+func (a *Addresses) sync(ctx context.Context, list []Machine) (SyncAnswer, error) {
 	var all []dhcpd.Machine
 	for _, m := range list {
 		all = append(all, m.registered())
 	}
-	before := a.Table.List()
 	bad, err := a.Table.Sync(all)
 	if err != nil {
-		return nil, err
+		return SyncAnswer{}, err
 	}
-	var problems []MachineProblem
+	var answer SyncAnswer
 	for _, p := range bad {
-		problems = append(problems, MachineProblem{p.Machine.ID, p.Machine.MAC, p.Text})
+		answer.Problems = append(answer.Problems, MachineProblem{p.Machine.ID, p.Machine.MAC, p.Text})
 	}
-	if after := a.Table.List(); !slices.Equal(before, after) {
-		return problems, a.changed(ctx)
+	for _, r := range a.Table.List() {
+		if !r.Fixed && r.Address.IsValid() {
+			answer.Reserved = append(answer.Reserved, ReservedAddress{r.MAC, r.Address})
+		}
 	}
-	return problems, nil
+	return answer, a.changed(ctx)
 }
 
 // Sightings returns who was noticed at or after a time, known or not.
@@ -219,7 +236,8 @@ func (s *Service) Notices(_ context.Context, after uint64) ([]Notice, error) {
 	return list, nil
 }
 
-// OnNotice has f called after each notice; f must return at once.
+// OnNotice has f called after each notice, and when a machine got another
+// address reserved; f must return at once.
 func (a *Addresses) OnNotice(f func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -247,6 +265,12 @@ func (a *Addresses) Notify(nodeID, matter, text string, fatal bool, now time.Tim
 	if extra := len(a.notices) - noticesKept; extra > 0 {
 		a.notices = a.notices[extra:]
 	}
+	a.mu.Unlock()
+	a.news()
+}
+
+func (a *Addresses) news() {
+	a.mu.Lock()
 	more := a.more
 	a.mu.Unlock()
 	if more != nil {

@@ -35,6 +35,7 @@ type commands struct {
 	Undeploy undeployCmd `cmd:"" group:"client" help:"Take a node's system away; it becomes available again."`
 	NFS      nfsCmd      `cmd:"" name:"nfs" group:"client" help:"Watch the nodes' NFS roots."`
 	Switch   switchCmd   `cmd:"" group:"client" help:"Look at the switches, and make them what the database wants."`
+	DHCP     dhcpCmd     `cmd:"" name:"dhcp" group:"client" help:"The addresses kept for the nodes; what dnsmasq needs to serve them."`
 	Console  consoleCmd  `cmd:"" group:"client" help:"Open a node's serial console in this terminal."`
 }
 

@@ -12,6 +12,7 @@ import (
 	"caddyshack/pxe"
 	"caddyshack/pxe/bootlog"
 	"caddyshack/pxe/dhcpd"
+	"caddyshack/pxe/dnsmasq"
 )
 
 // addressFile keeps who has which address, below the state folder.
@@ -65,7 +66,20 @@ func (d *daemon) openAddresses() (*pxe.Addresses, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pxe.Addresses{Mode: mode, Table: table}, nil
+	a := &pxe.Addresses{Mode: mode, Table: table}
+	if mode == pxe.AddressesDnsmasq {
+		files := c.dnsmasq(own)
+		a.Changed = func(_ context.Context, list []dhcpd.Reservation) error { return files.Write(list) }
+		if err := files.Write(table.List()); err != nil {
+			d.log.Warn("dnsmasq is told the addresses later", "err", err)
+		}
+	}
+	return a, nil
+}
+
+// dnsmasq are the files of a dnsmasq, of which it is told.
+func (d *DHCPConfig) dnsmasq(tftp netip.Addr) *dnsmasq.Files {
+	return &dnsmasq.Files{Hosts: d.DnsmasqHosts, Options: d.DnsmasqOptions, PIDFile: d.DnsmasqPID, TFTP: tftp}
 }
 
 // dhcpDir keeps the reservations in networks of their own, below the state folder.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -24,6 +25,7 @@ type machineKeeper struct {
 	started time.Time
 	after   uint64            // the last notice that was told
 	said    map[string]string // problems by port
+	ports   map[string]bool   // those of this place
 }
 
 // runMachines does so until ctx ends.
@@ -58,12 +60,12 @@ func (k *machineKeeper) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	more, err := k.boot.SyncMachines(ctx, list)
+	answer, err := k.boot.SyncMachines(ctx, list)
 	if err != nil {
 		return err
 	}
-	k.complain(ctx, append(problems, more...))
-	return k.hear(ctx)
+	k.complain(ctx, append(problems, answer.Problems...))
+	return errors.Join(k.show(ctx, answer.Reserved), k.hear(ctx))
 }
 
 // machines lists the ports that nodes of this place boot from.
@@ -84,6 +86,7 @@ func (k *machineKeeper) machines(ctx context.Context) ([]pxe.Machine, []pxe.Mach
 	if err != nil {
 		return nil, nil, fmt.Errorf("listing the ports: %w", err)
 	}
+	k.ports = make(map[string]bool)
 	var list []pxe.Machine
 	var problems []pxe.MachineProblem
 	for i := range ports {
@@ -92,6 +95,7 @@ func (k *machineKeeper) machines(ctx context.Context) ([]pxe.Machine, []pxe.Mach
 		if n == nil || !p.PXEEnabled {
 			continue
 		}
+		k.ports[p.UUID] = true
 		m, err := nfsroot.MachineOf(n, p)
 		if err != nil { // what is right of it counts all the same
 			problems = append(problems, pxe.MachineProblem{NodeID: n.UUID, MAC: p.Address, Text: err.Error()})
@@ -106,6 +110,39 @@ func (k *machineKeeper) machines(ctx context.Context) ([]pxe.Machine, []pxe.Mach
 		list = append(list, m)
 	}
 	return list, problems, nil
+}
+
+// reservedKey is the key of a port's internal_info that shows the address kept for it.
+const reservedKey = "reserved_address"
+
+// show writes the addresses that are kept for ports into them, for people and
+// clients.
+func (k *machineKeeper) show(ctx context.Context, list []pxe.ReservedAddress) error {
+	reserved := make(map[string]string, len(list))
+	for _, r := range list {
+		reserved[r.MAC] = r.Address.String()
+	}
+	ports, err := k.d.store.Ports(ctx, baremetal.PortQuery{})
+	if err != nil {
+		return fmt.Errorf("listing the ports: %w", err)
+	}
+	for i := range ports {
+		p := &ports[i]
+		want, kept := reserved[p.Address]
+		if kept && p.InternalInfo.Str(reservedKey) == want || !kept && !p.InternalInfo.Has(reservedKey) || !k.ports[p.UUID] {
+			continue
+		}
+		_, err := k.d.store.UpdatePort(ctx, p.UUID, func(p *baremetal.Port, _ *baremetal.Node) error {
+			if p.InternalInfo = p.InternalInfo.Without(reservedKey); kept {
+				p.InternalInfo = p.InternalInfo.With(reservedKey, want)
+			}
+			return nil
+		})
+		if err != nil && !baremetal.IsKind(err, baremetal.NotFound) {
+			return fmt.Errorf("showing the address of the port %s: %w", p.Address, err)
+		}
+	}
+	return nil
 }
 
 // complain writes problems into the history of their nodes, each once.

@@ -75,7 +75,7 @@ func (o *offer) serve(ctx context.Context) error {
 type bootService interface {
 	nfsroot.BootService
 	Seen(ctx context.Context, nodeID string, sign pxe.Sign) error
-	SyncMachines(ctx context.Context, list []pxe.Machine) ([]pxe.MachineProblem, error)
+	SyncMachines(ctx context.Context, list []pxe.Machine) (pxe.SyncAnswer, error)
 	Notices(ctx context.Context, after uint64) ([]pxe.Notice, error)
 	Sightings(ctx context.Context, since time.Time) ([]pxe.Sighting, error)
 }

@@ -61,7 +61,7 @@ type macConn struct {
 // ReadFrom implements net.PacketConn.
 func (c *macConn) ReadFrom(p []byte) (int, net.Addr, error) {
 	n, from, err := c.PacketConn.ReadFrom(p)
-	if a, ok := from.(*packet.Addr); ok {
+	if a, ok := from.(*packet.Addr); ok && err == nil {
 		c.last = a.HardwareAddr
 	}
 	return n, from, err

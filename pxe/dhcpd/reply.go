@@ -21,6 +21,9 @@ func bootMenu(text string) []byte {
 	return append(m, 0xff)
 }
 
+// BootMenu is option 43 as a server sends it that cannot tell the models apart.
+func BootMenu() []byte { return bootMenu(bootText) }
+
 const (
 	bootText = "Raspberry Pi Boot"
 	// bootTextPi3 has the three spaces that the ROM of a Pi 3B wants, which

@@ -131,8 +131,8 @@ func (c *Client) ReserveAddress(ctx context.Context, m pxe.Machine) (pxe.Address
 }
 
 // SyncMachines is pxe.Service's.
-func (c *Client) SyncMachines(ctx context.Context, list []pxe.Machine) ([]pxe.MachineProblem, error) {
-	var out []pxe.MachineProblem
+func (c *Client) SyncMachines(ctx context.Context, list []pxe.Machine) (pxe.SyncAnswer, error) {
+	var out pxe.SyncAnswer
 	err := c.end().call(ctx, prefix+"sync-machines", list, &out)
 	return out, err
 }

@@ -30,7 +30,7 @@ type Service interface {
 	Boots(ctx context.Context, nodeID string) ([]bootlog.Boot, error)
 	FollowBoot(ctx context.Context, nodeID string, send func(bootlog.Update) error) error
 	ReserveAddress(ctx context.Context, m pxe.Machine) (pxe.AddressAnswer, error)
-	SyncMachines(ctx context.Context, list []pxe.Machine) ([]pxe.MachineProblem, error)
+	SyncMachines(ctx context.Context, list []pxe.Machine) (pxe.SyncAnswer, error)
 	Notices(ctx context.Context, after uint64) ([]pxe.Notice, error)
 	Sightings(ctx context.Context, since time.Time) ([]pxe.Sighting, error)
 }

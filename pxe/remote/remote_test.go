@@ -71,9 +71,9 @@ func (t *twin) ReserveAddress(_ context.Context, m pxe.Machine) (pxe.AddressAnsw
 	t.got = m
 	return pxe.AddressAnswer{Address: m.Address, Learn: true}, t.err
 }
-func (t *twin) SyncMachines(_ context.Context, list []pxe.Machine) ([]pxe.MachineProblem, error) {
+func (t *twin) SyncMachines(_ context.Context, list []pxe.Machine) (pxe.SyncAnswer, error) {
 	t.got = list
-	return []pxe.MachineProblem{{NodeID: "n", MAC: "m", Text: "no"}}, t.err
+	return synced, t.err
 }
 func (t *twin) Notices(_ context.Context, after uint64) ([]pxe.Notice, error) {
 	t.got = after
@@ -83,6 +83,9 @@ func (t *twin) Sightings(_ context.Context, since time.Time) ([]pxe.Sighting, er
 	t.got = since
 	return []pxe.Sighting{sighting}, t.err
 }
+
+var synced = pxe.SyncAnswer{Problems: []pxe.MachineProblem{{NodeID: "n", MAC: "m", Text: "no"}},
+	Reserved: []pxe.ReservedAddress{{MAC: "m", Address: netip.MustParseAddr("127.77.1.2")}}}
 
 var sighting = pxe.Sighting{Kind: pxe.SeenTFTP, Time: time.Unix(9, 0).UTC(), First: time.Unix(5, 7).UTC(), Count: 3, MAC: "m", Serial: "s",
 	Model: "pi4", Address: netip.MustParseAddr("127.77.1.2"), NodeID: "n", Name: "s/config.txt"}
@@ -143,7 +146,7 @@ func TestRoundTrip(t *testing.T) {
 		}, "n", s.update},
 		"reserve": {func() (any, error) { return c.ReserveAddress(ctx, machine) }, machine, pxe.AddressAnswer{Address: machine.Address, Learn: true}},
 		"sync": {func() (any, error) { return c.SyncMachines(ctx, []pxe.Machine{machine}) }, []pxe.Machine{machine},
-			[]pxe.MachineProblem{{NodeID: "n", MAC: "m", Text: "no"}}},
+			synced},
 		"notices": {func() (any, error) { return c.Notices(ctx, 7) }, uint64(7),
 			[]pxe.Notice{{Seq: 8, Time: since, NodeID: "n", Error: true, Text: "moved"}}},
 		"sightings": {func() (any, error) { return c.Sightings(ctx, since) }, since, []pxe.Sighting{sighting}},

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"runtime"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
 	"golang.org/x/sys/unix"
+
+	"caddyshack/sim/netns"
 )
 
 // dhcpConn is the socket on which a Pi asks for its address.
@@ -43,25 +44,7 @@ func inside(d *DHCP, f func() error) error {
 	if d == nil || d.Namespace == "" {
 		return f()
 	}
-	done := make(chan error, 1)
-	go func() {
-		// The thread is not unlocked and so ends with this goroutine: nothing
-		// else gets to run in the namespace.
-		runtime.LockOSThread()
-		done <- func() error {
-			fd, err := unix.Open(d.Namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-			if err != nil {
-				return fmt.Errorf("opening the network namespace %s: %w", d.Namespace, err)
-			}
-			err = unix.Setns(fd, unix.CLONE_NEWNET)
-			_ = unix.Close(fd) // it was only read
-			if err != nil {
-				return fmt.Errorf("entering the network namespace %s: %w", d.Namespace, err)
-			}
-			return f()
-		}()
-	}()
-	return <-done
+	return netns.Do(d.Namespace, f)
 }
 
 // setAddress gives the Pi's interface its address; none takes it away.
