@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"caddyshack/internal/ganesha"
 )
 
 // bench is one run: its settings, what it measures with, and what it saw.
@@ -25,6 +27,8 @@ type bench struct {
 	each    time.Duration // how long a load lasts
 	machine *machine
 	table   table
+	// sections are tables of their own, printed after the first.
+	sections []string
 }
 
 // part is a group of figures that share a server.
@@ -41,6 +45,7 @@ func parts() []part {
 		{name: "scale", what: "cost at ten thousand nodes; a thousand clients", run: (*bench).scale},
 		{name: "bus", what: "power over bus and simulated backplane", run: (*bench).busPower},
 		{name: "broker", what: "the embedded MQTT broker", run: (*bench).broker},
+		{name: "nfs", what: "the NFS server beside NFS-Ganesha", run: (*bench).nfs},
 		{name: "deploy", what: "deploys of virtual Pis", run: (*bench).deploys},
 		{name: "cold", what: "first demo with empty caches; downloads modules", run: (*bench).cold, unasked: true},
 	}
@@ -87,6 +92,9 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 
+	if ganesha.Inside() {
+		return b.nfsSideBySide(ctx)
+	}
 	about, err := b.machine.describe(b.dir)
 	if err != nil {
 		return err
@@ -103,6 +111,9 @@ func run() error {
 		}
 	}
 	fmt.Print(b.table.markdown())
+	for _, s := range b.sections {
+		fmt.Print(s)
+	}
 	return errors.Join(failed...)
 }
 

@@ -115,15 +115,18 @@ func (s *server) stop() error {
 func (s *server) cpu() (time.Duration, error) { return cpuOf(s.cmd.Process.Pid) }
 
 // resident is the memory of the process in RAM, in bytes.
-func (s *server) resident() (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+func (s *server) resident() (int64, error) { return residentOf(s.cmd.Process.Pid) }
+
+// residentOf is the same for any process.
+func residentOf(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, fmt.Errorf("reading a process's memory: %w", err)
 	}
 	_, rest, _ := strings.Cut(string(text), "VmRSS:")
 	f := strings.Fields(rest)
 	if len(f) == 0 {
-		return 0, fmt.Errorf("/proc/%d/status has no VmRSS", s.cmd.Process.Pid)
+		return 0, fmt.Errorf("/proc/%d/status has no VmRSS", pid)
 	}
 	kib, err := strconv.ParseInt(f[0], 10, 64)
 	return kib << 10, err

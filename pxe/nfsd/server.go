@@ -37,7 +37,7 @@ type Limits struct {
 	// means 32.
 	Calls int
 	// Memory is how many bytes of large calls and replies may be under way;
-	// 0 means 64 MiB. One client gets at most a quarter of it.
+	// 0 means 32 MiB. One client gets at most a quarter of it.
 	Memory int64
 	// FirstReads is how many EventFirstRead follow each mount; 0 means 256,
 	// less than 0 means none.
@@ -143,7 +143,7 @@ func (s *Server) prepare() error {
 		s.clients = make(map[netip.Addr]*client)
 		s.conns = make(map[*conn]struct{})
 		s.graceEnd = time.Now().Add(or(s.Grace, time.Minute))
-		memory := or(s.Limits.Memory, 64<<20)
+		memory := or(s.Limits.Memory, 32<<20)
 		s.budget.init(memory, max(memory/4, maxTransfer))
 		if _, err := rand.Read(s.verifier[:]); err != nil {
 			s.prepErr = err

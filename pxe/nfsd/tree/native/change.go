@@ -23,8 +23,9 @@ func (t *Tree) settle(dir *file) error {
 	return errors.Join(err, unix.Close(fd))
 }
 
-// Create implements tree.Tree. The inode gets its owner and mode after its
-// name; until then, and after a crash in between, only root can use it.
+// Create implements tree.Tree. An inode that is not root's gets its owner and
+// mode after its name; until then, and after a crash in between, only root can
+// use it.
 func (t *Tree) Create(dir tree.ID, name string, n tree.New) (tree.ID, tree.Attr, error) {
 	if err := tree.CheckName(name); err != nil {
 		return "", tree.Attr{}, err
@@ -37,7 +38,7 @@ func (t *Tree) Create(dir tree.ID, name string, n tree.New) (tree.ID, tree.Attr,
 	if err := makeInode(d.fd, name, &n); err != nil {
 		return "", tree.Attr{}, err
 	}
-	id, _, err := t.child(d, name)
+	id, a, err := t.child(d, name)
 	var f *file
 	if err == nil {
 		f, err = t.files.get(id)
@@ -46,28 +47,46 @@ func (t *Tree) Create(dir tree.ID, name string, n tree.New) (tree.ID, tree.Attr,
 		return "", tree.Attr{}, errors.Join(err, undo(d.fd, name, n.Type))
 	}
 	defer t.files.put(f)
-	set := tree.SetAttr{UID: &n.UID, GID: &n.GID, Mode: &n.Mode, Atime: n.Atime, Mtime: n.Mtime}
-	if err := t.set(f, n.Type, set); err != nil {
-		return "", tree.Attr{}, errors.Join(err, undo(d.fd, name, n.Type))
-	}
-	a, err := t.statAt(f.fd, "")
-	if err != nil {
-		return "", a, err
+	if set, differs := missing(&a, &n); differs {
+		if err := t.set(f, n.Type, set); err != nil {
+			return "", tree.Attr{}, errors.Join(err, undo(d.fd, name, n.Type))
+		}
+		if a, err = t.statAt(f.fd, ""); err != nil {
+			return "", a, err
+		}
 	}
 	return id, a, t.settle(d)
 }
 
-// makeInode makes an inode of root's that nobody else can use.
+// missing is what an inode still needs to be as it is wanted.
+func missing(a *tree.Attr, n *tree.New) (set tree.SetAttr, differs bool) {
+	set = tree.SetAttr{Atime: n.Atime, Mtime: n.Mtime}
+	if a.UID != n.UID || a.GID != n.GID {
+		set.UID, set.GID = &n.UID, &n.GID
+	}
+	// A change of the owner takes set-id bits away.
+	if a.Mode != n.Mode || set.UID != nil {
+		set.Mode = &n.Mode
+	}
+	return set, set.UID != nil || set.Mode != nil || set.Atime != nil || set.Mtime != nil
+}
+
+// makeInode makes an inode of root's: at once as it is wanted, as far as the
+// umask allows, if it is to be root's, else one that nobody can use yet.
 func makeInode(dirfd int, name string, n *tree.New) error {
+	mode := uint32(0)
+	if n.UID == 0 {
+		mode = n.Mode & 0o777
+	}
 	switch n.Type {
 	case tree.Regular:
-		fd, err := unix.Openat(dirfd, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		fd, err := unix.Openat(dirfd, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
 		if err != nil {
 			return err
 		}
 		return unix.Close(fd)
 	case tree.Directory:
-		return unix.Mkdirat(dirfd, name, 0)
+		return unix.Mkdirat(dirfd, name, mode)
 	case tree.Symlink:
 		if n.Target == "" || len(n.Target) > tree.MaxTarget {
 			return syscall.ENAMETOOLONG
