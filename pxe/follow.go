@@ -9,7 +9,9 @@ import (
 
 // Link is how the way to the operating-system server is.
 type Link struct {
-	// Lost is since when it has not answered; zero while it does.
+	// Up is true while it answers; at first it has not been asked yet.
+	Up bool
+	// Lost is since when it has not answered; zero if it did when last asked.
 	Lost time.Time
 	// Reason is why, in words.
 	Reason string
@@ -75,6 +77,7 @@ func (s *Service) seen(list []bootlog.Event) {
 func (s *Service) setLink(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.link.Up = err == nil
 	switch {
 	case err != nil && s.link.Lost.IsZero():
 		s.link.Lost, s.link.Reason = time.Now(), err.Error()

@@ -245,7 +245,7 @@ func TestFollow(t *testing.T) {
 		go func() { s.Follow(ctx); close(ended) }()
 		settle := func() { time.Sleep(5 * time.Second); synctest.Wait() }
 		settle()
-		if ids := trees.IDs(); len(ids) != 1 || s.Link() != (pxe.Link{}) {
+		if ids := trees.IDs(); len(ids) != 1 || s.Link() != (pxe.Link{Up: true}) {
 			t.Errorf("at first: serves %v, link %+v", ids, s.Link())
 		}
 		f.set(func() {
@@ -258,7 +258,7 @@ func TestFollow(t *testing.T) {
 		}
 		f.set(func() { f.lost = true })
 		settle()
-		if l := s.Link(); l.Lost.IsZero() || l.Losses != 1 || l.Reason != "it does not answer" {
+		if l := s.Link(); l.Up || l.Lost.IsZero() || l.Losses != 1 || l.Reason != "it does not answer" {
 			t.Errorf("while it is lost: %+v", l)
 		}
 		f.set(func() {
@@ -266,7 +266,7 @@ func TestFollow(t *testing.T) {
 			f.trees = map[string]pxe.BootTree{nodeA: tree(nodeA, 9, "one")} // from another address
 		})
 		settle()
-		if l := s.Link(); !l.Lost.IsZero() || l.Losses != 1 {
+		if l := s.Link(); !l.Up || !l.Lost.IsZero() || l.Losses != 1 {
 			t.Errorf("after its return: %+v", l)
 		}
 		if _, err := fetch(t, trees, nodeA, 9, "cmdline.txt"); err != nil {

@@ -11,7 +11,7 @@ func newOSLinkMetrics(link func() pxe.Link) []prometheus.Collector {
 	up := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "caddyshack_os_server_up", Help: "1 while the operating-system server answers, 0 while it is lost.",
 	}, func() float64 {
-		if link().Lost.IsZero() {
+		if link().Up {
 			return 1
 		}
 		return 0

@@ -3,11 +3,19 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/hex"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -256,6 +264,83 @@ default_image_checksum = %q
 	}
 	if left, err := os.ReadDir(filepath.Join(dir, "shack", "bootfiles")); err != nil || len(left) != 0 {
 		t.Errorf("boot files after the undeploy: %v, %v", left, err)
+	}
+}
+
+// certify makes a certificate of its own authority for loopback and returns the
+// files of certificate and key.
+func certify(t *testing.T, dir string) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "os-server"}, IsCA: true, BasicConstraintsValid: true,
+		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+// With TLS the two find each other if the certificate is believed, and name the
+// reason if not.
+func TestOSServerTLS(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cert, key := certify(t, dir)
+	token := filepath.Join(dir, "token")
+	if err := os.WriteFile(token, []byte(strings.Repeat("x", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	offer := freeAddress(t)
+	startServe(t, dir, "os", fmt.Sprintf(`
+state_dir = %q
+roles = ["os-server"]
+[boot]
+address = "127.0.0.1"
+nfs_listen = "127.0.0.1:0"
+[os_server]
+listen = %q
+tls_cert = %q
+tls_key = %q
+token_file = %q
+`, filepath.Join(dir, "os"), offer, cert, key, token))
+	for name, tc := range map[string]struct{ ca, at, want string }{
+		"believed":     {fmt.Sprintf("ca_file = %q\n", cert), "/metrics", "caddyshack_os_server_up 1"},
+		"not believed": {"", "/healthcheck", "certificate signed by unknown authority"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := startServe(t, t.TempDir(), "shack", fmt.Sprintf(`
+state_dir = %q
+roles = ["api", "conductor", "broker", "boot"]
+[api]
+listen = "127.0.0.1:0"
+[broker]
+listen = "127.0.0.1:0"
+password = "secret"
+[boot]
+address = "127.0.0.1"
+tftp_listen = "127.0.0.1:0"
+phone_home_listen = "127.0.0.1:0"
+[os_server]
+url = %q
+token_file = %q
+%s`, filepath.Join(t.TempDir(), "shack"), "https://"+offer, token, tc.ca))
+			p.await(t, tc.at, tc.want)
+		})
 	}
 }
 
