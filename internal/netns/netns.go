@@ -95,3 +95,13 @@ func up(name string) error {
 	}
 	return netlink.LinkSetUp(link)
 }
+
+// Current is the namespace of the process. (That of /proc/self may be another:
+// its first thread may have been one of onThread's.)
+func Current() *NS {
+	file, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		panic(err) // the process has one
+	}
+	return &NS{file: file}
+}

@@ -94,6 +94,7 @@ func New(t testing.TB, sw *netns.NS, ports ...string) *Lab {
 		cancel()
 		receivers.Wait()
 		for _, h := range l.hosts {
+			h.wire.close()
 			_ = h.ns.Close()
 		}
 	})

@@ -84,6 +84,8 @@ func (w *wire) receive(buf []byte) (frame []byte, tags []uint16, err error) {
 	return frame, tags, nil
 }
 
+func (w *wire) close() { _ = unix.Close(w.fd) }
+
 // drops counts the frames that were lost because nobody fetched them.
 func (w *wire) drops() (uint32, error) {
 	s, err := unix.GetsockoptTpacketStats(w.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
