@@ -22,6 +22,8 @@ const Prefix = "/caddyshack/v1/"
 type Config struct {
 	// Networks knows the switches, and what they shall be.
 	Networks *networks.Driver
+	// Drift knows how the switches have fared; nil = another process watches them.
+	Drift *switches.Drift
 	// Auth tells who asks; nil = noauth.
 	Auth ironicapi.Authenticator
 	// Log is told of what was applied; nil = nothing is logged.
@@ -55,6 +57,8 @@ type Detail struct {
 	PortList     []Port                `json:"port_list"`
 	// Plan says in words what an apply would change.
 	Plan []string `json:"plan"`
+	// Drift is what was seen of the switch by who watches it.
+	Drift *switches.DriftState `json:"drift,omitempty"`
 }
 
 // Port is a port of a switch.
@@ -158,6 +162,11 @@ func (h *handler) show(r *http.Request) (any, error) {
 func (h *handler) detail(ctx context.Context, s *switches.Switch) (Detail, error) {
 	out := Detail{Summary: Summary{ID: s.ID, Name: s.Name}, Uplinks: append([]string{}, s.Uplinks...), Management: append([]string{}, s.Management...),
 		Allowed: s.Allowed.String(), IdleVLAN: s.IdleVLAN, PortList: []Port{}, Plan: []string{}}
+	if h.Drift != nil {
+		if seen, ok := h.Drift.States()[s.ID]; ok {
+			out.Drift = &seen
+		}
+	}
 	want, err := h.Networks.Intent(ctx, s.ID)
 	if err != nil {
 		return out, err

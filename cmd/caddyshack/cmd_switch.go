@@ -9,9 +9,11 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
 
+	"caddyshack/drivers/switches"
 	"caddyshack/switchapi"
 )
 
@@ -128,6 +130,9 @@ func (cmd switchShowCmd) Run(ctx context.Context) error {
 			fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 		}
 	}
+	if d.Drift != nil {
+		fmt.Fprintf(w, "drift\t%s\n", driftWords(d.Drift))
+	}
 	if d.Capabilities.LeaksAtPowerUp {
 		fmt.Fprintln(w, "warning\tbetween power-up and the first write all its ports reach each other")
 	}
@@ -147,6 +152,15 @@ func (cmd switchShowCmd) Run(ctx context.Context) error {
 	}
 	printWords(d.Plan, "")
 	return nil
+}
+
+// driftWords says how a switch has fared since the service has started.
+func driftWords(d *switches.DriftState) string {
+	s := fmt.Sprintf("found %d times, repaired %d, failed %d; %d restarts; last look %s", d.Found, d.Repaired, d.Failed, d.Restarts, d.Checked.Format(time.RFC3339))
+	if d.Error != "" {
+		s += ": " + d.Error
+	}
+	return s
 }
 
 // printWords prints lines after a heading, if there is something.

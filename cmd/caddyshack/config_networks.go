@@ -8,6 +8,7 @@ import (
 	"caddyshack/baremetal"
 	"caddyshack/drivers/networks"
 	"caddyshack/drivers/switches"
+	"caddyshack/drivers/switches/linuxbridge"
 	"caddyshack/drivers/switches/ovs"
 	"caddyshack/pxe"
 	"caddyshack/pxe/dhcpd"
@@ -49,6 +50,8 @@ type SwitchConfig struct {
 	Management []string         `toml:"management"`
 	Allowed    switches.VLANSet `toml:"allowed_vlans"`
 	IdleVLAN   int              `toml:"idle_vlan"`
+	// RepairDrift: nil = true.
+	RepairDrift *bool `toml:"repair_drift"`
 
 	Bridge        string `toml:"bridge"`
 	OVSDB         string `toml:"ovsdb"`
@@ -59,7 +62,10 @@ type SwitchConfig struct {
 }
 
 // The kinds of switches.
-const kindOVS = "openvswitch"
+const (
+	kindOVS    = "openvswitch"
+	kindBridge = "linux-bridge"
+)
 
 func (c *Config) completeNetworks() {
 	for i := range c.Switches {
@@ -82,10 +88,15 @@ func (s *SwitchConfig) backend() (switches.Backend, error) {
 			return nil, bad("switches.ovsdb", "switch %q: %v", s.ID, err)
 		}
 		return ovs.New(s.ovs()), nil
+	case kindBridge:
+		if s.Bridge == "" {
+			return nil, bad("switches.bridge", "switch %q: name the bridge of this machine, for example \"br0\"", s.ID)
+		}
+		return linuxbridge.New(s.Bridge)
 	case "":
-		return nil, bad("switches.kind", "switch %q needs a kind: %q", s.ID, kindOVS)
+		return nil, bad("switches.kind", "switch %q needs a kind: %q or %q", s.ID, kindOVS, kindBridge)
 	}
-	return nil, bad("switches.kind", "switch %q: %q is not known; use %q", s.ID, s.Kind, kindOVS)
+	return nil, bad("switches.kind", "switch %q: %q is not known; use %q or %q", s.ID, s.Kind, kindOVS, kindBridge)
 }
 
 // fleet makes the switches of the configuration; it connects to none yet.
@@ -101,7 +112,7 @@ func (c *Config) fleet() (*switches.Fleet, error) {
 			return nil, err
 		}
 		sw, err := switches.New(switches.Config{ID: s.ID, Name: s.Name, Uplinks: s.Uplinks, Management: s.Management,
-			Allowed: s.Allowed, IdleVLAN: s.IdleVLAN}, b)
+			Allowed: s.Allowed, IdleVLAN: s.IdleVLAN, ReportOnly: s.RepairDrift != nil && !*s.RepairDrift}, b)
 		if err != nil {
 			return nil, bad("switches.id", "%v", err)
 		}

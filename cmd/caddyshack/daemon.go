@@ -21,6 +21,7 @@ import (
 	"caddyshack/drivers/backplane"
 	"caddyshack/drivers/console"
 	"caddyshack/drivers/networks"
+	"caddyshack/drivers/switches"
 	"caddyshack/ironicapi"
 	"caddyshack/pxe/dhcpd"
 	"caddyshack/pxe/images"
@@ -62,6 +63,7 @@ type daemon struct {
 	offer     *offer // of the boot service, to conductors elsewhere
 	consoles  *console.Service
 	networks  *networks.Driver // nil = no switch is configured
+	drift     *switches.Drift  // with networks
 	conductor *conductor.Conductor
 	listener  net.Listener
 	auth      ironicapi.Authenticator // nil = noauth
@@ -223,6 +225,7 @@ func (d *daemon) runParts(ctx context.Context, g *errgroup.Group) {
 	part("api", d.server != nil, d.serveAPI)
 	part("conductor", d.conductor != nil, func(ctx context.Context) error { return d.conductor.Run(ctx) })
 	part("networks", d.conductor != nil && d.networks != nil, d.runNetworks)
+	part("drift of switches", d.conductor != nil && d.networks != nil, d.runDrift)
 	part("bus", d.fleet != nil, func(ctx context.Context) error {
 		<-ctx.Done()
 		d.leaveBus() // before the units of a simulated chassis go
@@ -343,7 +346,7 @@ func (d *daemon) openAPI(context.Context) error {
 		return err
 	}
 	if d.networks != nil {
-		handler = withSwitches(handler, switchapi.New(switchapi.Config{Networks: d.networks, Auth: d.auth, Log: d.log.With("part", "switches")}))
+		handler = withSwitches(handler, switchapi.New(switchapi.Config{Networks: d.networks, Drift: d.drift, Auth: d.auth, Log: d.log.With("part", "switches")}))
 	}
 	d.server = ironicapi.NewServer(withMetrics(handler, d.metrics))
 	d.server.RegisterOnShutdown(sync.OnceFunc(func() { close(stopping) }))

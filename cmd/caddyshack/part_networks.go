@@ -7,6 +7,7 @@ import (
 
 	"caddyshack/baremetal"
 	"caddyshack/drivers/networks"
+	"caddyshack/drivers/switches"
 	"caddyshack/switchapi"
 )
 
@@ -26,15 +27,27 @@ func (d *daemon) openNetworks(context.Context) error {
 	}
 	d.onClose(fleet.Close)
 	d.networks = &networks.Driver{Catalog: catalog, Fleet: fleet, Rows: d.store}
+	d.drift = &switches.Drift{Fleet: fleet, Intent: d.networks.Intent, Log: d.log.With("part", "switches")}
+	d.metrics.MustRegister(newDriftMetrics(d.drift))
 	return nil
 }
 
 // withSwitches serves the API of the switches beside Ironic's.
-func withSwitches(api, switches http.Handler) http.Handler {
+func withSwitches(api, fleet http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle(switchapi.Prefix, switches)
+	mux.Handle(switchapi.Prefix, fleet)
 	mux.Handle("/", api)
 	return mux
+}
+
+// runDrift compares the switches with what the database wants.
+func (d *daemon) runDrift(ctx context.Context) error {
+	select {
+	case <-d.conductor.Ready():
+		return d.drift.Run(ctx)
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // unsettledEvery is how often nodes are looked for whose move was broken off.

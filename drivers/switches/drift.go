@@ -31,8 +31,9 @@ type DriftState struct {
 	Checked time.Time `json:"checked_at,omitzero"`
 	// Error says why the last comparison or repair failed; "" = it did not.
 	Error string `json:"error,omitempty"`
-	// Differences that are there now, in words.
-	Differences []string `json:"differences"`
+	// Ports that are not what they shall be, and their differences in words.
+	Ports       int      `json:"ports"`
+	Differences []string `json:"differences,omitempty"`
 	// Since when there are Differences.
 	Since time.Time `json:"since,omitzero"`
 
@@ -150,7 +151,7 @@ func (d *Drift) Check(ctx context.Context, s *Switch) {
 			st.Since = time.Now()
 			st.Found++
 		}
-		st.Error, st.Differences = "", words
+		st.Error, st.Ports, st.Differences = "", len(plan.Differences), words
 	})
 	d.Log.Warn("a switch is not what is wanted", "switch", s.Name, "restarted", restarted, "differences", words, "repair", !s.ReportOnly)
 	if !s.ReportOnly {
@@ -186,7 +187,7 @@ func (d *Drift) noteBoot(s *Switch, boot string) (restarted bool) {
 	return restarted
 }
 
-func (st *DriftState) right() { st.Differences, st.Since = nil, time.Time{} }
+func (st *DriftState) right() { st.Ports, st.Differences, st.Since = 0, nil, time.Time{} }
 
 func (d *Drift) note(s *Switch, change func(*DriftState)) {
 	d.mu.Lock()

@@ -118,7 +118,7 @@ func TestDriftIsReportedOnly(t *testing.T) {
 		m, d, _, _ := drifting(t, true, plain)
 		m.Set("c1", switches.PortState{Native: 11})
 		time.Sleep(10 * time.Minute)
-		expect(t, d, switches.DriftState{Found: 1, Differences: []string{"switch rack1, port c1: leaves VLAN 11 untagged, joins VLAN 10 untagged"}})
+		expect(t, d, switches.DriftState{Found: 1, Ports: 1, Differences: []string{"switch rack1, port c1: leaves VLAN 11 untagged, joins VLAN 10 untagged"}})
 		if got := native(t, m, "c1"); got != 11 {
 			t.Errorf("c1 is in VLAN %d", got)
 		}
