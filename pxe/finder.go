@@ -25,7 +25,10 @@ type Finder struct {
 	Addresses *Addresses
 	// Neighbour tells whose MAC an address is; nil means that of this machine's kernel.
 	Neighbour func(a netip.Addr) (mac string, ok bool)
-	Log       *slog.Logger
+	// Astray tells whether a node's machine cannot be where it belongs, and why;
+	// nil means that nobody knows.
+	Astray func(ctx context.Context, nodeID string) (reason string, astray bool)
+	Log    *slog.Logger
 }
 
 // Knows implements tftpd.Knower.
@@ -44,6 +47,13 @@ type claim struct {
 func (f *Finder) Open(ctx context.Context, client netip.Addr, name string) (*tftpd.File, error) {
 	c := f.claim(client.Unmap(), name)
 	file, err := f.open(ctx, &c, name)
+	if err == nil && f.Astray != nil {
+		if reason, astray := f.Astray(ctx, file.ID); astray {
+			_ = file.Body.Close() // it is not read
+			f.Service.Addresses.Notify(file.ID, "place", reason, true, time.Now())
+			file, err = nil, &tftpd.LookupError{ID: file.ID, Owner: file.ID, Name: name, Err: tftpd.ErrDenied}
+		}
+	}
 	id := c.known.ID
 	var missing *tftpd.LookupError
 	switch {

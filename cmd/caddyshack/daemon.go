@@ -46,6 +46,8 @@ type daemon struct {
 	brokerURL string
 	// enrolAfter is closed when plugged caddies may become nodes; nil = at once.
 	enrolAfter chan struct{}
+	// strays are machines that ask from somewhere else than their slots.
+	strays chan astray
 	// working is closed once the conductor takes what the bus reports.
 	working chan struct{}
 	// controller is how this process joins the bus, and fleet what it sees there.
@@ -86,6 +88,7 @@ type ready struct {
 // far has been released.
 func (d *daemon) open(ctx context.Context) error {
 	d.metrics, d.working, d.due = newMetrics(), make(chan struct{}), make(chan struct{}, 1)
+	d.strays = make(chan astray, 16)
 	d.dhcpEvents = newDHCPMetrics(d.metrics)
 	for _, part := range []func(context.Context) error{
 		d.openState, d.openCertificate, d.openAPIListener, d.openBroker, d.openOS, d.openBoot, d.openDHCP, d.openBootOffer, d.openConsoles, d.openFleet, d.openNetworks,
@@ -231,6 +234,7 @@ func (d *daemon) runParts(ctx context.Context, g *errgroup.Group) {
 		d.leaveBus() // before the units of a simulated chassis go
 		return nil
 	})
+	part("strays", d.fleet != nil && d.boot != nil, d.runStrays)
 	part("enrolment", d.fleet != nil && d.cfg.Enroll.Automatic != enrolOff, d.runEnrolment)
 	part("boot", d.boot != nil, d.runBoot)
 	part("boot offer", d.offer != nil, func(ctx context.Context) error { return d.offer.serve(ctx) })

@@ -10,6 +10,8 @@ import (
 	"caddyshack/baremetal"
 	"caddyshack/bus"
 	"caddyshack/conductor"
+	"caddyshack/pxe/images"
+	"caddyshack/pxe/images/demo"
 	"caddyshack/sim/chassis"
 	"caddyshack/sim/unit"
 )
@@ -34,7 +36,11 @@ func startPlugRig(t *testing.T, caddies int, change func(*Config), device func(c
 	if change != nil {
 		change(cfg)
 	}
-	d := &daemon{cfg: cfg, log: slog.New(slog.DiscardHandler)}
+	tiny := demo.New(demo.Config{Dir: t.TempDir(), Go: "/nonexistent", Log: slog.New(slog.DiscardHandler)})
+	if err := tiny.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{cfg: cfg, log: slog.New(slog.DiscardHandler), builtins: map[string]images.Builtin{demo.Name: tiny}}
 	if err := d.open(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"caddyshack/baremetal"
 	"caddyshack/bus"
@@ -94,11 +95,17 @@ func startPiRig(t *testing.T, caddies int) *piRig {
 // pi makes a Pi that nobody knows.
 func (r *piRig) pi(t *testing.T, model pi.Model, number int) *pi.Pi {
 	t.Helper()
+	return r.watchedPi(t, model, number, nil)
+}
+
+// watchedPi also tells what the Pi does.
+func (r *piRig) watchedPi(t *testing.T, model pi.Model, number int, tell func(pi.Event)) *pi.Pi {
+	t.Helper()
 	server, err := netip.ParseAddrPort(r.dhcpAddr())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := pi.New(pi.Config{Model: model, MAC: macOf(number), Serial: serialOf(number), Line: nobodyReads{},
+	p, err := pi.New(pi.Config{Model: model, MAC: macOf(number), Serial: serialOf(number), Line: nobodyReads{}, OnEvent: tell,
 		DHCP: &pi.DHCP{Server: server, TFTPPort: r.boot.tftp[0].Addr().Port()}})
 	if err != nil {
 		t.Fatal(err)
@@ -311,4 +318,65 @@ func (r *piRig) inspectInVain(t *testing.T, name string) string {
 		return all[name].ProvisionState == baremetal.InspectFailed && all[name].Work.Reservation == ""
 	})[name]
 	return n.LastError
+}
+
+// TestMovedPiGetsNothing deploys a Pi and puts it into another slot, whose power
+// comes on: it must not get the system of the node that it was.
+func TestMovedPiGetsNothing(t *testing.T) {
+	t.Parallel()
+	r := startPiRig(t, 3)
+	events := make(chan pi.Event, 1000)
+	moving := r.watchedPi(t, pi.Pi4, 1, func(e pi.Event) { events <- e })
+	r.sockets["bpu-1/1"].put(moving)
+	const first, second = "caddy-bpu-1-1", "caddy-bpu-1-2"
+	r.found(t, r.inspect(t, first)[first], 1, "rpi4")
+	r.ask(t, first, baremetal.VerbProvide)
+	r.idle(t, []string{first}, baremetal.Available)
+	r.ask(t, first, baremetal.VerbActive)
+	r.idle(t, []string{first}, baremetal.Active)
+	off := func(name string) {
+		t.Helper()
+		if err := r.conductor.SetPower(t.Context(), tester, name, conductor.PowerRequest{Target: baremetal.TargetOff}); err != nil {
+			t.Fatal(err)
+		}
+		r.await(t, "off", func(all map[string]baremetal.Node) bool {
+			return all[name].PowerState == baremetal.PowerOff && all[name].Work.Reservation == ""
+		})
+	}
+	off(first)
+	r.chassis.Unit("bpu-1").Insert(1, bus.TypeEmpty)
+	r.sockets["bpu-1/1"].put(nil)
+	for len(events) > 0 {
+		<-events
+	}
+	r.sockets["bpu-1/2"].put(moving)
+	r.chassis.Unit("bpu-1").Press(2, 0)
+	n := r.await(t, "out of service", func(all map[string]baremetal.Node) bool { return all[first].Maintenance })[first]
+	if !strings.Contains(n.MaintenanceReason, "slot 1 of unit bpu-1, where it belongs, has no power") || n.Fault != "misplaced hardware" {
+		t.Errorf("maintenance reason %q, fault %q", n.MaintenanceReason, n.Fault)
+	}
+	off(second)
+	for len(events) > 0 {
+		if e := <-events; e.Stage == pi.StageConfig || e.Stage == pi.StageKernel || e.Stage == pi.StageMount {
+			t.Errorf("in the other slot it came to %q", e.Stage)
+		}
+	}
+	// Back in its place, it boots as before.
+	r.sockets["bpu-1/2"].put(nil)
+	r.sockets["bpu-1/1"].put(moving)
+	r.chassis.Unit("bpu-1").Insert(1, bus.TypePi)
+	if err := r.conductor.SetMaintenance(t.Context(), tester, first, false, ""); err != nil {
+		t.Fatal(err)
+	}
+	r.chassis.Unit("bpu-1").Press(1, 0)
+	for deadline := time.After(time.Minute); ; {
+		select {
+		case e := <-events:
+			if e.Stage == pi.StageLogin {
+				return
+			}
+		case <-deadline:
+			t.Fatal("back in its slot it does not boot within a minute")
+		}
+	}
 }

@@ -60,7 +60,7 @@ func (d *daemon) openBoot(ctx context.Context) error {
 	if b.service.Own, err = d.openOwnAddresses(); err != nil {
 		return err
 	}
-	finder := &pxe.Finder{Trees: trees, Service: b.service, Log: d.log.With("part", "tftp")}
+	finder := &pxe.Finder{Trees: trees, Service: b.service, Astray: d.isAstray, Log: d.log.With("part", "tftp")}
 	if err := d.openTFTP(ctx, b, finder); err != nil {
 		return err
 	}

@@ -2,7 +2,9 @@ package backplane
 
 import (
 	"cmp"
+	"context"
 	"slices"
+	"time"
 
 	"caddyshack/bus"
 )
@@ -55,4 +57,42 @@ func (u *unitView) content(slot int) (Content, bool) {
 	}
 	s := v.state
 	return Content{Unit: u.id, Slot: slot, Type: s.Type, Changes: v.changes, Powered: s.PGood || s.Power == bus.PowerStarting}, true
+}
+
+// Unpowered tells whether a slot has no power, for certain: its unit is online,
+// and does not report power until ctx ends. (What a machine does with its first
+// power may be seen before its unit's report.)
+func (f *Fleet) Unpowered(ctx context.Context, unit string, slot int) bool {
+	for {
+		f.mu.Lock()
+		change := f.change
+		f.mu.Unlock()
+		if c, ok := f.Content(unit, slot); !ok || c.Powered {
+			return false
+		}
+		select {
+		case <-change:
+		case <-ctx.Done():
+			return true
+		}
+	}
+}
+
+// Spoke waits until a unit has said something after a moment, so that what is
+// known of it is not older; false if it has not until ctx ends.
+func (f *Fleet) Spoke(ctx context.Context, unit string, after time.Time) bool {
+	for {
+		f.mu.Lock()
+		change, u := f.change, f.units[unit]
+		spoke := u != nil && u.live && u.heard.After(after)
+		f.mu.Unlock()
+		if spoke {
+			return true
+		}
+		select {
+		case <-change:
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
