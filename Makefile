@@ -43,6 +43,7 @@ test: go-version packages ## All tests, as CI runs them
 	$(SUITE) keystone $(MAKE) test-keystone
 	$(SUITE) e2e $(MAKE) test-e2e
 	$(SUITE) netboot $(MAKE) test-netboot
+	$(SUITE) faults $(MAKE) test-faults
 	$(SUITE) networks $(MAKE) test-networks
 	$(SUITE) nfs $(MAKE) test-nfs
 	$(SUITE) dhcp $(MAKE) test-dhcp
@@ -76,6 +77,10 @@ test-netboot: build ## The demo image in QEMU, with its root over our NFS; `demo
 test-dhcp: build ## DHCP with real packets in namespaces: every model, dnsmasq, udhcpc, attacks (as root)
 	@$(GO) test -tags 'e2e netns' -c -o bin/dhcp.test ./e2e
 	@cd e2e && CADDYSHACK_BIN=$(abspath $(BIN)) ../scripts/netns $(abspath bin/dhcp.test) -test.run '^TestDHCP' -test.timeout 10m
+
+.PHONY: test-faults
+test-faults: go-version ## Boots of virtual Pis over bad networks, with wrong serials, without NFS (2 min)
+	@$(GO) test -tags faults -count=1 -parallel 16 -timeout 10m -run 'TestFault|TestSecondBoot' ./cmd/caddyshack
 
 .PHONY: test-nfs
 test-nfs: go-version ## A kernel's NFS mount in a guest, other servers, stressors

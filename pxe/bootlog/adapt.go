@@ -24,7 +24,7 @@ func FromTFTP(e tftpd.Event) (Event, bool) {
 	}
 	b := Event{
 		ID: e.ID, Time: e.Time, Stage: StageFile, Outcome: outcome, Name: e.Name,
-		Size: e.Size, Offset: e.Offset, Duration: e.Duration, Detail: e.Err,
+		Size: e.Size, Offset: e.Offset, Duration: e.Duration, Detail: e.Err, Blocks: e.Blocks, Resent: e.Resent,
 	}
 	if e.Kind == tftpd.Denied {
 		b.Detail = fmt.Sprintf("it belongs to %s", e.Owner)

@@ -286,10 +286,22 @@ func (l *Log) bootOf(m *machine, e Event) *record {
 	if !now.restartedBy(e) {
 		return now
 	}
+	if e.Outcome == Probe { // its beginning was taken for a part of the boot before
+		now.dropRunning(e.Name)
+	}
 	if now.rank() >= StageMount.rank() { // a running system that restarts by itself
 		m.chain = newChain(e.Time)
 	}
 	return l.begin(m, e.ID, e.Time)
+}
+
+// dropRunning takes out the line of a transfer that runs.
+func (b *record) dropRunning(name string) {
+	k := key{StageFile, Started, name}
+	if i, ok := b.index[k]; ok {
+		delete(b.index, k)
+		b.remove(i)
+	}
 }
 
 // rank is how far the boot has come.

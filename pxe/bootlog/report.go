@@ -57,10 +57,11 @@ func (l *Log) Explain(id string, now time.Time) Report {
 		earlier := m.boots[len(m.boots)-2].copy()
 		before = &earlier
 	}
+	blocks, resent := m.resent(now)
 	since, progress, silent := m.chain.since, m.chain.progress, len(m.chain.seen) == 0 && b.last(StageFile, Denied) == nil
 	l.mu.Unlock()
 
-	x := explainer{Deadlines: l.cfg.Deadlines, hearsDHCP: l.cfg.HearsDHCP}
+	x := explainer{Deadlines: l.cfg.Deadlines, hearsDHCP: l.cfg.HearsDHCP, loss: loss(blocks, resent)}
 	r := x.explain(&b, now)
 	r.Due = progress.Add(x.of(&b, r.Stage))
 	r.Stalled, r.Silent = r.Stage != StageLogin && !now.Before(r.Due), silent
@@ -87,6 +88,7 @@ func (l *Log) Explain(id string, now time.Time) Report {
 type explainer struct {
 	Deadlines
 	hearsDHCP bool
+	loss      string // what is to be said of lost packets
 }
 
 func (x explainer) explain(b *Boot, now time.Time) Report {
@@ -116,6 +118,12 @@ func (x explainer) explain(b *Boot, now time.Time) Report {
 		x.explainFiles(b, &r, quiet)
 	default:
 		x.explainNoFiles(b, &r, now)
+	}
+	if x.loss != "" && r.Stage != StageLogin {
+		if r.Cause != "" {
+			r.Cause += "; "
+		}
+		r.Cause += x.loss
 	}
 	return r
 }
@@ -168,16 +176,12 @@ func (x explainer) explainFiles(b *Boot, r *Report, quiet time.Duration) {
 	switch {
 	case last.Outcome == Started && quiet < quietTransfer:
 		r.Where = fmt.Sprintf("fetching %s, %s of %s", last.Name, megabytes(last.Offset), megabytes(last.Size))
-		r.Cause = b.loss()
 		return
 	case last.Outcome == Started, last.Outcome == Failed:
 		r.Where = fmt.Sprintf("stalled in %s at %s of %s", last.Name, megabytes(last.Offset), megabytes(last.Size))
 		r.Cause = "the network is bad, or the power was cut or is too weak"
 		if last.Detail != "" {
 			r.Cause = last.Detail + ": " + r.Cause
-		}
-		if loss := b.loss(); loss != "" {
-			r.Cause += "; " + loss
 		}
 		return
 	}
@@ -217,20 +221,34 @@ func (x explainer) explainKernel(b *Boot, r *Report, quiet time.Duration) {
 	}
 }
 
-// lossShown is the share of blocks that must be sent again before loss is spoken of.
-const lossShown = 0.01
+const (
+	// lossShown is the share of blocks that must be sent again before loss is spoken of.
+	lossShown = 0.01
+	// lossMemory is how long loss is remembered over power-cycles: with much of
+	// it a try may end before any block was sent.
+	lossMemory = 15 * time.Minute
+)
+
+// resent counts the blocks of the latest boots, and those that were sent again.
+func (m *machine) resent(now time.Time) (blocks, resent int64) {
+	for _, b := range m.boots {
+		if now.Sub(b.Quiet) > lossMemory {
+			continue
+		}
+		for i := range b.Entries {
+			blocks += b.Entries[i].Blocks
+			resent += b.Entries[i].Resent
+		}
+	}
+	return blocks, resent
+}
 
 // loss says that the network loses packets, "" if it does not.
-func (b *Boot) loss() string {
-	var blocks, resent int64
-	for i := range b.Entries {
-		blocks += b.Entries[i].Blocks
-		resent += b.Entries[i].Resent
-	}
+func loss(blocks, resent int64) string {
 	if resent == 0 || float64(resent) < lossShown*float64(blocks) {
 		return ""
 	}
-	return fmt.Sprintf("the network loses packets: %d of %d blocks had to be sent again; look at the cable, the switch port and its duplex mode", resent, blocks)
+	return fmt.Sprintf("the network loses packets: %d of %d blocks had to be sent again lately; look at the cable, the switch port and its duplex mode", resent, blocks)
 }
 
 // latest returns the entry of a stage that happened last.

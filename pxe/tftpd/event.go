@@ -48,6 +48,10 @@ type Event struct {
 	Size int64 `json:"size,omitempty"`
 	// Offset is how many bytes the client has acknowledged so far.
 	Offset int64 `json:"offset,omitempty"`
+	// Blocks is how many packets were sent for the first time, and Resent how
+	// many again, when the transfer has ended.
+	Blocks int64 `json:"blocks,omitempty"`
+	Resent int64 `json:"resent,omitempty"`
 	// Duration is the time since the request came, in nanoseconds.
 	Duration time.Duration `json:"duration,omitempty"`
 	// Err is the reason, for denied, refused and failed.

@@ -2,8 +2,10 @@ package tftpd
 
 import (
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -97,6 +99,13 @@ func (g *gate) transfer(key string) *transfer {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.open[key]
+}
+
+// running lists the admitted transfers.
+func (g *gate) running() []*transfer {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Values(g.open))
 }
 
 // release forgets a transfer and gives back its place.

@@ -134,6 +134,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	lib.SetBlockSize(s.cfg.MaxBlock)
 	lib.SetBlockSizeNegotiation(false) // the gate's limit holds, not the interface's
 
+	go s.reportProgress(s.ctx)
 	served := make(chan error, 1)
 	go func() { served <- lib.Serve(s.gate) }()
 	select {
@@ -189,7 +190,11 @@ func (s *Server) noise(ev Event) bool {
 type hook struct{ gate *gate }
 
 // OnSuccess implements tftp.Hook.
-func (hook) OnSuccess(tftp.TransferStats) {}
+func (h hook) OnSuccess(stats tftp.TransferStats) {
+	if t := h.gate.transfer(stats.Filename); t != nil {
+		t.sent, t.acked = int64(stats.DatagramsSent), int64(stats.DatagramsAcked)
+	}
+}
 
 // OnFailure implements tftp.Hook.
 func (h hook) OnFailure(stats tftp.TransferStats, err error) {
@@ -200,7 +205,12 @@ func (h hook) OnFailure(stats tftp.TransferStats, err error) {
 	// The library would answer an ERROR packet with another, which a Pi that
 	// probes does not expect. This is called just before it is sent, on the
 	// same goroutine: without a port there is nowhere to send it to.
-	if t := h.gate.transfer(stats.Filename); t != nil && clientEnd(err) != nil {
+	t := h.gate.transfer(stats.Filename)
+	if t == nil {
+		return
+	}
+	t.sent, t.acked = int64(stats.DatagramsSent), int64(stats.DatagramsAcked)+1 // the last one was sent and not acknowledged
+	if clientEnd(err) != nil {
 		t.peer.Port = 0
 	}
 }

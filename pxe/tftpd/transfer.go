@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pin/tftp/v3"
@@ -25,14 +26,15 @@ type transfer struct {
 	// peer is the address object that the library sends to. Only the
 	// library's goroutine for this transfer uses it.
 	peer *net.UDPAddr
+	// sent are the packets that the library has sent, acked those that were
+	// acknowledged. It tells at the end, on its goroutine for this transfer.
+	sent, acked int64
+	progress    progress
 }
 
 // openTimeout is how long a Source may take to open a file. A Pi asks again
 // after a few seconds.
 const openTimeout = 5 * time.Second
-
-// progressEvery is the least time between two Progress events of a transfer.
-const progressEvery = time.Second
 
 // readBuffer saves a system call for each block of a file on disk.
 const readBuffer = 32 << 10
@@ -54,21 +56,17 @@ func (s *Server) read(key string, rf io.ReaderFrom) error {
 	defer func() { _ = f.Body.Close() }() // only read from
 	ev.ID, ev.Name, ev.Size = f.ID, f.Name, f.Size
 	ev.Time, ev.Kind = t.start, Started
-	s.emit(ev)
+	t.progress.begin(ev, s.emit)
 
 	if out, ok := rf.(tftp.OutgoingTransfer); ok {
 		out.SetSize(f.Size)
 	}
-	body := &meter{ctx: s.ctx, size: f.Size, last: t.start, src: bufio.NewReaderSize(f.Body, readBuffer)}
-	body.report = func(now time.Time, offset int64) {
-		p := ev
-		p.Kind, p.Time, p.Offset, p.Duration = Progress, now, offset, now.Sub(t.start)
-		s.emit(p)
-	}
+	body := &meter{ctx: s.ctx, size: f.Size, acked: &t.progress.acked, src: bufio.NewReaderSize(f.Body, readBuffer)}
 	_, err = rf.ReadFrom(body)
 	ev.Time = time.Now()
 	ev.Duration = ev.Time.Sub(t.start)
-	ev.Offset = body.acked
+	ev.Offset = body.acked.Load()
+	ev.Blocks, ev.Resent = t.acked, max(t.sent-t.acked, 0)
 	switch end := clientEnd(err); {
 	case err == nil:
 		ev.Kind, ev.Offset = Done, f.Size
@@ -81,7 +79,7 @@ func (s *Server) read(key string, rf io.ReaderFrom) error {
 	default:
 		ev.Kind, ev.Err = Failed, "the client stopped answering: "+err.Error()
 	}
-	s.emit(ev)
+	t.progress.end(ev, s.emit)
 	return nil
 }
 
@@ -121,27 +119,16 @@ var errShort = errors.New("the file changed while it was being sent")
 // meter hands out a file block by block, and knows how far the client is: the
 // library asks for a block only when the one before it was acknowledged.
 type meter struct {
-	ctx    context.Context
-	src    *bufio.Reader
-	size   int64
-	sent   int64 // handed out
-	acked  int64 // acknowledged
-	last   time.Time
-	report func(now time.Time, offset int64)
-	blocks uint
+	ctx   context.Context
+	src   *bufio.Reader
+	size  int64
+	sent  int64         // handed out
+	acked *atomic.Int64 // acknowledged
 }
 
 // Read implements io.Reader.
 func (m *meter) Read(p []byte) (int, error) {
-	m.acked = m.sent
-	// The clock is looked at each 256 blocks: at most 0.4 MB, and far less
-	// than a second unless the line is bad.
-	if m.blocks++; m.blocks%256 == 0 {
-		if now := time.Now(); now.Sub(m.last) >= progressEvery {
-			m.last = now
-			m.report(now, m.acked)
-		}
-	}
+	m.acked.Store(m.sent)
 	if err := m.ctx.Err(); err != nil {
 		return 0, err
 	}
