@@ -392,6 +392,8 @@ func (b *record) repeat(i int, e Event) {
 	b.Entries[i].Count++
 	b.Entries[i].Last = e.Time
 	b.Entries[i].Detail = e.Detail
+	b.Entries[i].Blocks += e.Blocks
+	b.Entries[i].Resent += e.Resent
 	b.Entries[i].Offset = max(b.Entries[i].Offset, e.Offset)
 }
 

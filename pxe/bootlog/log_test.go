@@ -171,6 +171,77 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// A machine that tries the same again and again makes no progress, and what is
+// said of it is what its attempts came to, not where the present one is.
+func TestStalled(t *testing.T) {
+	t.Parallel()
+	l := bootlog.New(bootlog.Config{})
+	l.StartBoot("m", at(0))
+	if r := l.Explain("m", at(59)); r.Stalled || !r.Silent || !r.Due.Equal(at(60)) {
+		t.Errorf("just before the deadline: %+v", r)
+	}
+	if r := l.Explain("m", at(60)); !r.Stalled || !r.Silent {
+		t.Errorf("at the deadline: %+v", r)
+	}
+	l.StartBoot("m", at(100))
+	attempt := append(loading(), file(5, bootlog.Missing, "kernel8.img", 0, 0))
+	for i := range 5 {
+		for _, e := range attempt {
+			e.Time = e.Time.Add(time.Duration(100+8*i) * time.Second)
+			l.Record(e)
+		}
+	}
+	if r := l.Explain("m", at(134)); r.Stalled || r.Silent {
+		t.Errorf("30 s have not passed since the kernel was asked for first: %+v", r)
+	}
+	r := l.Explain("m", at(136))
+	if want := "asked for kernel8.img which is missing (it has started 5 times in 36 s): the image has no kernel of this name"; !r.Stalled || !strings.Contains(r.String(), want) {
+		t.Errorf("stalled %v: %q, want %q", r.Stalled, r, want)
+	}
+	// A transfer that goes on is progress.
+	l.StartBoot("m", at(200))
+	record(l, file(203, bootlog.Started, "kernel8.img", 0, 24e6), file(220, bootlog.Progress, "kernel8.img", 1e6, 24e6))
+	if r := l.Explain("m", at(240)); r.Stalled {
+		t.Errorf("20 s after progress: %+v", r)
+	}
+	if r := l.Explain("m", at(250)); !r.Stalled || r.File != "kernel8.img" || r.Offset != 1e6 || r.Size != 24e6 {
+		t.Errorf("30 s after progress: %+v", r)
+	}
+}
+
+// Loss is spoken of, also when a later try ended before any block was sent.
+func TestLossIsNamed(t *testing.T) {
+	t.Parallel()
+	l := bootlog.New(bootlog.Config{})
+	l.StartBoot("m", at(0))
+	e := file(9, bootlog.Failed, "kernel8.img", 1e6, 24e6)
+	e.Blocks, e.Resent = 700, 90
+	record(l, file(3, bootlog.Started, "kernel8.img", 0, 24e6), e)
+	l.StartBoot("m", at(60))
+	const want = "the network loses packets: 90 of 700 blocks had to be sent again"
+	if got := l.Explain("m", at(130)).String(); !strings.Contains(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := l.Explain("m", at(3600)).String(); strings.Contains(got, want) {
+		t.Errorf("an hour later: %q", got)
+	}
+}
+
+// Power that was reported after the first request belongs to the same boot.
+func TestEarlySign(t *testing.T) {
+	t.Parallel()
+	l := bootlog.New(bootlog.Config{})
+	record(l, loading()...)
+	l.StartBoot("m", at(5))
+	if boots := l.Timeline("m"); len(boots) != 1 || !boots[0].Powered || !boots[0].Start.Equal(at(3)) {
+		t.Errorf("%+v", boots)
+	}
+	l.StartBoot("m", at(60))
+	if boots := l.Timeline("m"); len(boots) != 2 {
+		t.Errorf("%d boots after a second power-on", len(boots))
+	}
+}
+
 func TestBootsAreToldApart(t *testing.T) {
 	t.Parallel()
 	l := bootlog.New(bootlog.Config{})
