@@ -46,6 +46,10 @@ func (c *Conductor) Console(ctx context.Context, ident string) (bool, *ConsoleIn
 	}
 	info, err := impl.Console(ctx, c.readTask(ctx, n))
 	if err != nil {
+		now, rerr := c.Store.Node(ctx, n.UUID)
+		if rerr == nil && (!now.ConsoleEnabled || now.Work.Intent.Console != nil) { // it is being stopped
+			return now.ConsoleEnabled, nil, nil
+		}
 		return true, nil, err
 	}
 	return true, &info, nil
