@@ -21,10 +21,16 @@ func kernelParams(n *baremetal.Node) (string, error) {
 	return params, roots.CheckKernelParams(params)
 }
 
-// model is properties.model: the name of a model, or what a Pi calls itself
-// ("Raspberry Pi 4 Model B Rev 1.4"). What it does not know is "".
+// model is the capability "model", which inspection sets, or properties.model:
+// the name of a model, or what a Pi calls itself ("Raspberry Pi 4 Model B Rev
+// 1.4"). What it does not know is "".
 func model(n *baremetal.Node) string {
 	m := n.Properties.Str("model")
+	for c := range strings.SplitSeq(n.Properties.Str("capabilities"), ",") {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(c), "model:"); ok && m == "" {
+			m = name
+		}
+	}
 	switch name := roots.Model(m); name {
 	case roots.Pi3, roots.Pi3Plus, roots.Pi4, roots.Pi5:
 		return m

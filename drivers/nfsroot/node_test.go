@@ -20,6 +20,17 @@ func TestModel(t *testing.T) {
 	}
 }
 
+func TestModelOfCapabilities(t *testing.T) {
+	t.Parallel()
+	for properties, want := range map[string]string{
+		`{"capabilities":"boot_mode:uefi, model:pi5"}`: "pi5", `{"capabilities":"model:pi5","model":"pi4"}`: "pi4", `{"capabilities":"supermodel:pi5"}`: "", `{}`: "",
+	} {
+		if got := model(&baremetal.Node{Properties: baremetal.Object(properties)}); got != want {
+			t.Errorf("%s: %q, want %q", properties, got, want)
+		}
+	}
+}
+
 // Attack 9 of those a deploy must survive: what would end the line or hide the
 // root is refused before anything is done.
 func TestKernelParams(t *testing.T) {
