@@ -57,14 +57,27 @@ func (s *site) rootFile(t *testing.T, name, file string) string {
 	return string(data)
 }
 
-// publicKey makes a key with Debian's ssh-keygen.
-func publicKey(t *testing.T) string {
+// keyPair makes a key with Debian's ssh-keygen; the private half is a file.
+func keyPair(t *testing.T) (private, public string) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "id")
-	if b, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file).CombinedOutput(); err != nil {
-		t.Fatalf("ssh-keygen: %v\n%s", err, b)
+	private = filepath.Join(t.TempDir(), "id")
+	if b, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", private).CombinedOutput(); err != nil {
+		t.Fatalf("ssh-keygen (Debian package openssh-client): %v\n%s", err, b)
 	}
-	return strings.TrimSpace(readFile(t, file+".pub"))
+	return private, strings.TrimSpace(readFile(t, private+".pub"))
+}
+
+// driveFolder is what people give to --config-drive.
+func driveFolder(t *testing.T, hostname, key, script string) string {
+	t.Helper()
+	folder := t.TempDir()
+	latest := filepath.Join(folder, "openstack", "latest")
+	meta := `{"hostname": "` + hostname + `", "public_keys": {"a": "` + key + `"}}`
+	if err := errors.Join(os.MkdirAll(latest, 0o755), os.WriteFile(filepath.Join(latest, "meta_data.json"), []byte(meta), 0o600),
+		os.WriteFile(filepath.Join(latest, "user_data"), []byte(script), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return folder
 }
 
 // novaDrive is base64 of a compressed image, as Nova sends it, packed by the
@@ -87,14 +100,8 @@ print(configdrive.build({"uuid": "83679162-1378-4288-a2d4-70e13ec132aa", "hostna
 func TestConfigDrives(t *testing.T) {
 	t.Parallel()
 	s := startDemo(t)
-	key := publicKey(t)
-	folder := t.TempDir()
-	latest := filepath.Join(folder, "openstack", "latest")
-	meta := `{"hostname": "web-1.example", "public_keys": {"a": "` + key + `"}}`
-	if err := errors.Join(os.MkdirAll(latest, 0o755), os.WriteFile(filepath.Join(latest, "meta_data.json"), []byte(meta), 0o600),
-		os.WriteFile(filepath.Join(latest, "user_data"), []byte("#!/bin/sh\necho folder\n"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
+	_, key := keyPair(t)
+	folder := driveFolder(t, "web-1.example", key, "#!/bin/sh\necho folder\n")
 	object := map[string]any{"meta_data": map[string]any{"hostname": "compute-4", "public_keys": map[string]any{"0": key}}, "user_data": "#!/bin/sh\necho metalsmith\n", "network_data": map[string]any{}}
 	for _, n := range []string{"caddy-1", "caddy-2", "caddy-3", "caddy-4"} {
 		s.available(n)
