@@ -68,7 +68,7 @@ func TestConfigDriveFromURL(t *testing.T) {
 	t.Parallel()
 	var bomb bytes.Buffer
 	z := gzip.NewWriter(&bomb)
-	if _, err := z.Write(make([]byte, 33<<20)); err != nil {
+	if _, err := z.Write(make([]byte, 65<<20)); err != nil {
 		t.Fatal(err)
 	}
 	if err := z.Close(); err != nil {

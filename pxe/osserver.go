@@ -72,7 +72,7 @@ type LocalOSServer struct {
 
 	feed feed
 	// drives keeps the reading of config drives to one at a time: each may take
-	// some ten MiB while it is unpacked.
+	// more than 64 MiB while it is unpacked.
 	drives sync.Mutex
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,11 +70,6 @@ func decodeBase64(s string) (Drive, error) {
 
 func isGzip(b []byte) bool { return bytes.HasPrefix(b, []byte{0x1f, 0x8b}) }
 
-// isFAT tells whether b begins with the boot sector of a FAT file system.
-func isFAT(b []byte) bool {
-	return len(b) >= 512 && b[510] == 0x55 && b[511] == 0xaa && (string(b[54:57]) == "FAT" || string(b[82:85]) == "FAT")
-}
-
 // fromImage reads an image, compressed by gzip or not.
 func fromImage(data []byte) (Drive, error) {
 	if isGzip(data) {
@@ -82,13 +78,15 @@ func fromImage(data []byte) (Drive, error) {
 			return Drive{}, err
 		}
 	}
+	read := readISO
 	switch {
-	case isFAT(data) && !isISO(data):
-		return Drive{}, invalid("it is a VFAT image; make it ISO 9660 (in Nova: config_drive_format = iso9660)")
-	case !isISO(data):
-		return Drive{}, invalid("it is not an ISO 9660 image, compressed by gzip or not; `openstack baremetal node deploy --config-drive FOLDER` makes one")
+	case isISO(data):
+	case isFAT(data):
+		read = readFAT
+	default:
+		return Drive{}, invalid("it is not an ISO 9660 image (or a VFAT one), compressed by gzip or not; `openstack baremetal node deploy --config-drive FOLDER` makes one")
 	}
-	files, err := readISO(data)
+	files, err := read(data)
 	if err != nil {
 		return Drive{}, err
 	}
@@ -101,14 +99,16 @@ func gunzip(data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, invalid("its gzip data is damaged: %s", err)
 	}
-	out, err := io.ReadAll(io.LimitReader(z, maxImage+1))
-	if len(out) > maxImage {
+	// The last four bytes say how much there is; they are not relied on.
+	out := bytes.NewBuffer(make([]byte, 0, min(int(binary.LittleEndian.Uint32(data[len(data)-4:])), maxImage)+bytes.MinRead))
+	_, err = out.ReadFrom(io.LimitReader(z, maxImage+1))
+	if out.Len() > maxImage {
 		return nil, overLimit("unpacked, it has more than %d MiB", maxImage>>20)
 	}
 	if err != nil {
 		return nil, invalid("its gzip data is damaged: %s", err)
 	}
-	return out, nil
+	return out.Bytes(), nil
 }
 
 // decodeJSON reads one JSON value and keeps numbers as they are written.

@@ -1,7 +1,7 @@
 // Package configdrive reads config drives: what OpenStack and its bare metal
 // clients hand to a machine as its host name, keys, network and first-boot
 // configuration. It knows every form that the Ironic API takes (an object, or
-// base64 of an ISO 9660 image, compressed or not) and turns each into one
+// base64 of an ISO 9660 or VFAT image, compressed or not) and turns each into one
 // Drive, from which files for the machine's root are made.
 //
 // A drive is written by whoever may deploy, and is not trusted: sizes, counts
@@ -24,8 +24,9 @@ var ErrLimit = errors.New("exceeds limit")
 const (
 	// MaxTransport bounds a drive as it is handed over or fetched, in bytes.
 	MaxTransport = 8 << 20
-	// maxImage bounds an image once it is unpacked, in bytes.
-	maxImage = 32 << 20
+	// maxImage bounds an image once it is unpacked, in bytes: Nova's VFAT images
+	// have 64 MiB.
+	maxImage = 64 << 20
 	// maxDocument bounds each document of a drive, in bytes.
 	maxDocument = 4 << 20
 	// maxFiles and maxFileBytes bound the files that a drive brings.
