@@ -190,3 +190,10 @@ func TestHostileDeploys(t *testing.T) {
 	s.api.patch("caddy-1", "/instance_info", map[string]any{"kernel_append_params": "loglevel=3"})
 	s.deploy("caddy-1")
 }
+
+// publicKey is the public half of a new key.
+func publicKey(t *testing.T) string {
+	t.Helper()
+	_, public := keyPair(t)
+	return public
+}
