@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"caddyshack/bus"
 	"caddyshack/bus/bustest"
 )
 
@@ -131,6 +132,7 @@ func (s *scenario) play(raw string) error {
 		s.comeUp(func() { s.do("power_loss 2000") })
 	case "disconnect":
 		s.do("network down")
+		s.awaitWill()
 	case "reconnect":
 		s.comeUp(func() { s.do("network up") })
 	case "assert":
@@ -211,6 +213,20 @@ func (s *scenario) take(topic string, pairs []string) (found bool, passed []stri
 		passed = append(passed, string(m.Payload))
 	}
 	return false, passed
+}
+
+// awaitWill returns when the broker has noticed that the unit is gone, for which
+// it takes its own time and not the unit's; scenarios look at what it said.
+func (s *scenario) awaitWill() {
+	s.t.Helper()
+	gone := func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return string(s.retained["bpu/"+unitID+"/status"].Payload) == string(bus.Offline)
+	}
+	for deadline := time.Now().Add(bustest.Patience); !gone() && time.Now().Before(deadline); {
+		s.sync()
+	}
 }
 
 func (s *scenario) expect(args []string) error {
