@@ -307,6 +307,34 @@ func TestDHCPAttacks(t *testing.T) {
 	r.awaitHistory("caddy-1", "TFTP: a machine with the MAC "+stranger, "asks from "+seg.address(66))
 }
 
+// What keeps a Pi from its address, or from more than that, is named when the
+// deploy fails, and the remedy that is named helps.
+func TestDHCPFaults(t *testing.T) {
+	t.Parallel()
+	seg := newSegment(t)
+	r := newRack(t, seg, 2, seg.server()+"\n[boot.watchdog]\ntries = 0\npower = \"3s\"\ndhcp = \"3s\"\nfile = \"3s\"")
+	r.serve(t)
+	r.simulate(t)
+	r.enroll(1)
+	r.enroll(2, func(node, _ map[string]any) { node["driver_info"].(map[string]any)["serial_number"] = "10000000deadbeef" })
+	fails := func(name string, parts ...string) {
+		t.Helper()
+		r.api.provision(name, "active")
+		n := r.awaitState(name, "deploy failed", "active")
+		for _, want := range parts {
+			if !strings.Contains(text(n.LastError), want) {
+				t.Errorf("%s: last_error lacks %q: %s", name, want, text(n.LastError))
+			}
+		}
+	}
+	seg.unplug("pi-1")
+	fails("caddy-1", "no DHCP request within 3 s", "the EEPROM's BOOT_ORDER may lack network boot (0xf2)", "the network cable")
+	seg.plugIn("pi-1")
+	fails("caddy-2", "its serial number is "+piSerial(2)+", and deadbeef is registered", "correct driver_info.serial_number")
+	r.api.patch("caddy-2", "/driver_info/serial_number", piSerial(2))
+	r.deployAll(2)
+}
+
 // robs asks for the command line of another Pi, in vain.
 func (r *rack) robs(name, serial string) {
 	r.t.Helper()

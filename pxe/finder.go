@@ -99,7 +99,7 @@ func (f *Finder) open(ctx context.Context, c *claim, name string) (*tftpd.File, 
 		owner, _ := f.table().ByID(file.ID)
 		return nil, f.denied(c, owner, name)
 	}
-	if err == nil || f.Trees.Knows(c.client) || !c.is {
+	if err == nil || !c.is || f.Trees.Holder(c.client) == c.known.ID {
 		return file, err
 	}
 	moved, lerr := f.learn(ctx, c)
@@ -173,12 +173,31 @@ func (f *Finder) learn(ctx context.Context, c *claim) (bool, error) {
 	if !spec.Learn {
 		return false, nil
 	}
+	if free, err := f.vacate(ctx, c); err != nil || !free {
+		return false, err
+	}
 	spec.Client = c.client
 	if err := f.Service.Publish(ctx, spec); err != nil {
 		return false, err
 	}
 	f.Log.Info("the address of a machine was found", "node", m.ID, "mac", c.mac, "address", c.client, "before", old)
 	return true, nil
+}
+
+// vacate closes what is open to an address that has become another machine's,
+// and tells whether nothing is open to it any more.
+func (f *Finder) vacate(ctx context.Context, c *claim) (bool, error) {
+	holder := f.Trees.Holder(c.client)
+	if holder == "" {
+		return true, nil
+	}
+	spec, ok, err := f.Service.published(ctx, holder)
+	if err != nil || ok && !spec.Learn {
+		return false, err
+	}
+	spec.NodeID, spec.Learn, spec.Client = holder, true, netip.Addr{}
+	f.Log.Info("the address of a machine is another's now", "node", holder, "address", c.client, "mac", c.mac)
+	return true, f.Service.Publish(ctx, spec)
 }
 
 // published tells how a node's root is published; ok is false if it is not.

@@ -62,6 +62,9 @@ func (g *Given) complete() {
 	}
 }
 
+// maxEcho bounds what is sent back as it came, in bytes; no client sends more.
+const maxEcho = 64
+
 func ip(a netip.Addr) net.IP { return a.AsSlice() }
 
 // reply makes an answer of a type, with what every answer has.
@@ -75,7 +78,7 @@ func (g *Given) reply(req *dhcpv4.DHCPv4, kind dhcpv4.MessageType) *dhcpv4.DHCPv
 	}
 	r.UpdateOption(dhcpv4.OptMessageType(kind))
 	r.UpdateOption(dhcpv4.OptServerIdentifier(ip(g.Server)))
-	if id := req.Options.Get(dhcpv4.OptionClientIdentifier); id != nil { // RFC 6842
+	if id := req.Options.Get(dhcpv4.OptionClientIdentifier); id != nil && len(id) <= maxEcho { // RFC 6842
 		r.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionClientIdentifier, id))
 	}
 	return r
@@ -117,7 +120,7 @@ func (g *Given) boot(r, req *dhcpv4.DHCPv4, a *Asker) {
 	r.UpdateOption(dhcpv4.OptClassIdentifier(vendorPrefix))
 	r.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionVendorSpecificInformation, bootMenu(text)))
 	r.UpdateOption(dhcpv4.OptTFTPServerName(g.TFTP.String()))
-	if id := req.Options.Get(dhcpv4.OptionClientMachineIdentifier); id != nil {
+	if id := req.Options.Get(dhcpv4.OptionClientMachineIdentifier); id != nil && len(id) <= maxEcho {
 		r.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionClientMachineIdentifier, id))
 	}
 }

@@ -110,6 +110,22 @@ type boots struct {
 // Listen opens the socket. A full server refuses to start, with an
 // [*OtherServerError], where another server answers, unless it is forced to.
 func Listen(ctx context.Context, cfg Config) (*Server, error) {
+	s, err := newServer(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.bind(ctx); err != nil {
+		return nil, err
+	}
+	if cfg.Interface != "" && cfg.Mode == Full && !cfg.Force {
+		if err := s.refuseBeside(ctx); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	return s, nil
+}
+
+func newServer(cfg Config) (*Server, error) {
 	cfg.Given.complete()
 	if cfg.ProbeWait <= 0 {
 		cfg.ProbeWait = defaultProbeWait
@@ -134,14 +150,6 @@ func Listen(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
-	}
-	if err := s.bind(ctx); err != nil {
-		return nil, err
-	}
-	if cfg.Interface != "" && cfg.Mode == Full && !cfg.Force {
-		if err := s.refuseBeside(ctx); err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
 	}
 	return s, nil
 }

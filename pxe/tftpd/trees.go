@@ -180,6 +180,16 @@ func (t *Trees) Knows(client netip.Addr) bool {
 	return t.byClient[client.Unmap()] != nil
 }
 
+// Holder is the machine that an address belongs to, "" if it is nobody's.
+func (t *Trees) Holder(client netip.Addr) string {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if tree := t.byClient[client.Unmap()]; tree != nil {
+		return tree.ID
+	}
+	return ""
+}
+
 // Open implements [Source].
 func (t *Trees) Open(_ context.Context, client netip.Addr, name string) (*File, error) {
 	tree, rest, err := t.find(client.Unmap(), name)
