@@ -88,8 +88,9 @@ test-nfs: go-version ## A kernel's NFS mount in a guest, other servers, stressor
 	@$(GO) test -tags ganesha -count=1 -timeout 10m -run Ganesha ./pxe/hostnfs ./cmd/caddyshack
 
 .PHONY: test-networks
-test-networks: go-version ## VLAN switches with real frames, in network namespaces and a guest (as root)
+test-networks: build ## VLAN switches with real frames, and Pis of two tenants that boot through one, in network namespaces and a guest (as root)
 	@$(GO) test -tags switches -count=1 -timeout 10m ./drivers/switches/...
+	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) test -tags switches -count=1 -timeout 10m ./e2e/networks
 
 .PHONY: test-debian
 test-debian: build ## A whole Debian in QEMU on our NFS, with the server killed (long; as root, packages in e2e/debian)

@@ -36,6 +36,16 @@ func New() (*NS, error) {
 	return n, err
 }
 
+// Open returns the namespace that a file names: Path's of another process, or
+// one below /run/netns.
+func Open(path string) (*NS, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening a network namespace: %w", err)
+	}
+	return &NS{file: f}, nil
+}
+
 // onThread runs f on a thread of its own, which ends with it.
 func onThread(f func() error) error {
 	done := make(chan error)

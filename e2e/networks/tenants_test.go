@@ -1,0 +1,236 @@
+//go:build switches
+
+package networks
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"caddyshack/internal/netns"
+)
+
+// TestTenants: two Pis of two tenants and one of nobody deploy at once, each
+// over its own VLAN of a real switch, by DHCP, TFTP and NFS, and reach neither
+// each other nor what the controller has besides; virtual interfaces come and
+// go by the real client.
+func TestTenants(t *testing.T) {
+	w := insideController(t)
+	if w == nil {
+		return
+	}
+	s := startSite(t, w)
+	s.eventually("the ports of nobody are idle", func() bool { return s.tag("p1") == "999" && s.tag("p2") == "999" && s.tag("p3") == "999" })
+	s.enter()
+	s.wantTags("at rest", "999", "999", "999")
+
+	s.openstack(false, "node", "vif", "attach", "caddy-1", "blue")
+	s.openstack(false, "node", "vif", "attach", "caddy-2", "green")
+	if out := s.openstack(true, "node", "vif", "attach", "caddy-3", "mauve"); !strings.Contains(out, "neither a network") {
+		t.Errorf("attaching an unknown network: %s", out)
+	}
+	if out := s.openstack(false, "node", "vif", "list", "caddy-1", "-f", "value"); strings.TrimSpace(out) != "blue" {
+		t.Errorf("vif list: %q", out)
+	}
+	s.verbAll("active", "active")
+	s.wantTags("deployed", "20", "30", "10")
+	s.await("caddy-1", "up", func(map[string]any) bool { return s.addressOf(1).IsValid() })
+	for slot, network := range map[int]string{1: "10.20.0.0/24", 2: "10.30.0.0/24", 3: "10.10.0.0/24"} {
+		if a := s.addressOf(slot); !netip.MustParsePrefix(network).Contains(a) {
+			t.Errorf("Pi %d has the address %s, want one of %s", slot, a, network)
+		}
+	}
+	s.apart()
+
+	if out := s.openstack(true, "node", "vif", "detach", "caddy-1", "blue"); !strings.Contains(out, "power off first") {
+		t.Errorf("detaching a running machine: %s", out)
+	}
+	s.wantTags("after a refused detach", "20", "30", "10")
+
+	s.run(false, "ovs-vsctl", "--db="+s.w.Database, "--timeout=60", "set", "port", "p1", "tag=30") // by hand
+	s.eventually("the switch is repaired", func() bool { return s.tag("p1") == "20" })
+	s.caddyshack(false, "switch", "verify")
+	if out := s.caddyshack(false, "switch", "list"); !strings.Contains(out, switchID) {
+		t.Errorf("list:\n%s", out)
+	}
+	if out := s.caddyshack(false, "switch", "show", "rack"); !strings.Contains(out, "never touched") || !strings.Contains(out, "access/native_vlan=20") ||
+		!regexp.MustCompile(`found [1-9][0-9]* times, repaired [1-9]`).MatchString(out) {
+		t.Errorf("show:\n%s", out)
+	}
+
+	// The one of nobody becomes one of blue's.
+	s.power("caddy-3", "power off", "power off")
+	s.openstack(false, "node", "vif", "attach", "caddy-3", "blue")
+	s.wantTags("attached while off", "20", "30", "20")
+	s.power("caddy-3", "power on", "power on")
+	blue := netip.MustParsePrefix("10.20.0.0/24")
+	s.eventually("caddy-3 has an address in blue", func() bool { return blue.Contains(s.addressOf(3)) })
+	s.listen(3)
+	if err := s.dial(1, netip.AddrPortFrom(s.addressOf(3), echoPort)); err != nil {
+		t.Errorf("two nodes of one tenant: %v", err)
+	}
+	s.verbAll("deleted", "available")
+	s.wantTags("undeployed", "999", "999", "999")
+	s.caddyshack(false, "switch", "verify")
+}
+
+// echoPort is where each Pi listens for the others.
+const echoPort = 7007
+
+// apart tries every pair of Pis, directly and by way of the controller, and
+// everything of the controller that is not for booting.
+func (s *site) apart() {
+	t := s.t
+	t.Helper()
+	for slot := 1; slot <= 3; slot++ {
+		s.listen(slot)
+		s.throughController(slot)
+	}
+	api, err := netip.ParseAddrPort(strings.TrimPrefix(s.api, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Without rules Linux answers on all its interfaces for all its addresses:
+	// this is why the rules are needed, and that a connection would be seen.
+	if err := s.dial(1, api); err != nil {
+		t.Errorf("the way to the API does not lead there even without rules: %v", err)
+	}
+	s.rules()
+	for slot := 1; slot <= 3; slot++ {
+		server := netip.MustParsePrefix(serverOf(slot)).Addr()
+		if err := s.dial(slot, netip.AddrPortFrom(server, 2049)); err != nil {
+			t.Errorf("Pi %d does not reach its own NFS server: %v", slot, err)
+		}
+		closed := map[string]netip.AddrPort{"the API": api}
+		for other := 1; other <= 3; other++ {
+			if other != slot {
+				closed[fmt.Sprintf("Pi %d", other)] = netip.AddrPortFrom(s.addressOf(other), echoPort)
+				closed[fmt.Sprintf("the NFS server of Pi %d", other)] = netip.AddrPortFrom(netip.MustParsePrefix(serverOf(other)).Addr(), 2049)
+			}
+		}
+		for what, at := range closed {
+			if err := s.dial(slot, at); err == nil {
+				t.Errorf("Pi %d reaches %s at %s", slot, what, at)
+			}
+		}
+	}
+}
+
+func serverOf(slot int) string {
+	return map[int]string{1: vlans[1].address, 2: vlans[2].address, 3: vlans[0].address}[slot]
+}
+
+// rules are those of docs/networks.md.
+func (s *site) rules() {
+	s.t.Helper()
+	run := func(args ...string) {
+		s.t.Helper()
+		if out, err := exec.CommandContext(s.t.Context(), "iptables", args...).CombinedOutput(); err != nil {
+			s.t.Fatalf("iptables %v: %v %s", args, err, out)
+		}
+	}
+	run("-P", "FORWARD", "DROP")
+	for _, v := range vlans {
+		link, addr := fmt.Sprintf("net%d", v.vlan), netip.MustParsePrefix(v.address).Addr().String()
+		run("-A", "INPUT", "-i", link, "-d", "255.255.255.255", "-p", "udp", "--dport", "67", "-j", "ACCEPT")
+		run("-A", "INPUT", "-i", link, "!", "-d", addr, "-j", "DROP")
+	}
+}
+
+// addressOf is the address that a Pi has got, not valid if it has none.
+func (s *site) addressOf(slot int) netip.Addr {
+	s.t.Helper()
+	var found netip.Addr
+	err := s.pis[slot-1].Do(func() error {
+		l, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		list, err := netlink.AddrList(l, netlink.FAMILY_V4)
+		for _, a := range list {
+			found, _ = netip.AddrFromSlice(a.IP.To4())
+		}
+		return err
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return found
+}
+
+// throughController sends what is for elsewhere to the controller, as a Pi that
+// wants to get out would.
+func (s *site) throughController(slot int) {
+	s.t.Helper()
+	err := s.pis[slot-1].Do(func() error {
+		l, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		return netlink.RouteReplace(&netlink.Route{LinkIndex: l.Attrs().Index, Gw: netip.MustParsePrefix(serverOf(slot)).Addr().AsSlice()})
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// listen answers connections to a Pi.
+func (s *site) listen(slot int) {
+	s.t.Helper()
+	var l net.Listener
+	err := s.pis[slot-1].Do(func() (err error) {
+		l, err = net.ListenTCP("tcp4", &net.TCPAddr{Port: echoPort})
+		return err
+	})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte("here"))
+			_ = c.Close()
+		}
+	}()
+}
+
+// dial tells whether a Pi gets a connection that is not closed at once.
+func (s *site) dial(slot int, to netip.AddrPort) error {
+	return connect(s.pis[slot-1], to)
+}
+
+func connect(from *netns.NS, to netip.AddrPort) error {
+	var c net.Conn
+	err := from.Do(func() (err error) {
+		d := net.Dialer{Timeout: 2 * time.Second}
+		c, err = d.Dial("tcp4", to.String())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetReadDeadline(time.Now().Add(time.Second))
+	_, err = c.Read(make([]byte, 1))
+	var timeout net.Error
+	if err == nil || errors.As(err, &timeout) && timeout.Timeout() {
+		return nil // it speaks, or waits to be spoken to
+	}
+	return err
+}
