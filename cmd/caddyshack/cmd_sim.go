@@ -24,6 +24,7 @@ type simCmd struct {
 	Caddies   int    `default:"13" help:"Number of simulated caddies."`
 	Units     string `default:"model" enum:"model,firmware" help:"Backplane units: a model of them, or the firmware itself as Linux programs (make -C firmware host)."`
 	Pi        string `default:"sim" enum:"sim,qemu" help:"How Pis are simulated: sim, or qemu (each runs the real kernel and system it has fetched; needs qemu-system-aarch64)."`
+	TAP       string `name:"tap" placeholder:"INTERFACE" help:"With --pi qemu and --wire: the TAP interface that each guest is on, with its Pi's MAC; %d stands for the caddy's number."`
 	State     string `type:"path" help:"Keep serial lines and what the units remember in this folder. Default: a temporary one."`
 	ReadyFile string `type:"path" help:"Write the serial lines there, as JSON, once all units are on the bus."`
 	Verbose   bool   `short:"v" help:"Log everything."`
@@ -47,6 +48,10 @@ func (cmd simCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	tap, err := cmd.tap()
+	if err != nil {
+		return err
+	}
 	state := cmd.State
 	if state == "" {
 		if state, err = os.MkdirTemp("", "caddyshack-sim-"); err != nil {
@@ -64,7 +69,7 @@ func (cmd simCmd) Run(ctx context.Context) error {
 	}
 	s, err := startSimulated(ctx, simulatedConfig{
 		Caddies: cmd.Caddies, Dir: filepath.Join(state, "chassis"), Broker: cmd.Broker,
-		Password: func(string) string { return cmd.Password }, TFTP: tftp, DHCP: dhcp, Models: models, Firmware: cmd.Units == unitsFirmware, QEMU: program, Log: log,
+		Password: func(string) string { return cmd.Password }, TFTP: tftp, DHCP: dhcp, Models: models, Firmware: cmd.Units == unitsFirmware, QEMU: program, TAP: tap, Log: log,
 	})
 	if err != nil {
 		return err
@@ -91,11 +96,29 @@ func (cmd simCmd) dhcp(tftpPort uint16) (func(chassis.SlotInfo) *pi.DHCP, error)
 			return nil, &configError{fmt.Sprintf("--wire %q: want NAMESPACE/INTERFACE, for example pi-%%d/eth0", cmd.Wire)}
 		}
 		return func(info chassis.SlotInfo) *pi.DHCP {
-			number := func(s string) string { return strings.ReplaceAll(s, "%d", strconv.Itoa(info.Number)) }
-			return &pi.DHCP{Namespace: "/run/netns/" + number(namespace), Interface: number(device), TFTPPort: tftpPort}
+			return &pi.DHCP{Namespace: "/run/netns/" + numbered(namespace, info), Interface: numbered(device, info), TFTPPort: tftpPort}
 		}, nil
 	}
 	return nil, nil
+}
+
+// tap returns the TAP interface of a caddy's guest; nil = it has none.
+func (cmd simCmd) tap() (func(chassis.SlotInfo) string, error) {
+	guests := cmd.Pi == piQEMU
+	switch {
+	case cmd.TAP == "" && guests && cmd.Wire != "":
+		return nil, &configError{"--pi qemu with --wire: the system goes on where its boot ROM was, so each needs a TAP interface: name it with --tap"}
+	case cmd.TAP == "":
+		return nil, nil
+	case !guests || cmd.Wire == "":
+		return nil, &configError{"--tap is for --pi qemu with --wire; leave it out"}
+	}
+	return func(info chassis.SlotInfo) string { return numbered(cmd.TAP, info) }, nil
+}
+
+// numbered puts a caddy's number in the place of %d.
+func numbered(name string, info chassis.SlotInfo) string {
+	return strings.ReplaceAll(name, "%d", strconv.Itoa(info.Number))
 }
 
 // models returns the model of each caddy.

@@ -35,6 +35,8 @@ type simulatedConfig struct {
 	// QEMU is the program that runs the kernels of the Pis; "" = they are
 	// simulated too.
 	QEMU string
+	// TAP names the interface of a guest; nil = guests have a network of their own.
+	TAP func(chassis.SlotInfo) string
 	Log  *slog.Logger
 }
 
@@ -136,7 +138,11 @@ func (s *simulated) device(ctx context.Context, info chassis.SlotInfo) (unit.Dev
 	}
 	if s.cfg.QEMU != "" {
 		pc.Dir = filepath.Join(s.cfg.Dir, "pi", fmt.Sprintf("%s-slot-%d", info.Unit, info.Slot))
-		if pc.Computer, err = qemu.New(qemu.Config{Program: s.cfg.QEMU, SSHPort: guestSSH, Starts: &s.starts, Log: log}); err != nil {
+		qc := qemu.Config{Program: s.cfg.QEMU, SSHPort: guestSSH, Starts: &s.starts, Log: log}
+		if s.cfg.TAP != nil {
+			qc.TAP = s.cfg.TAP(info)
+		}
+		if pc.Computer, err = qemu.New(qc); err != nil {
 			return nil, err
 		}
 	}

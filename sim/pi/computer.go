@@ -102,5 +102,11 @@ func (b *booting) compute(ctx context.Context) error {
 		l.Shutdown = b.run.shutdown
 		b.run.setHonours(true)
 	}
+	if p.cfg.DHCP != nil {
+		// The system has the address from here on, with the same MAC.
+		if err := p.cfg.DHCP.setAddress(lease{}); err != nil {
+			return err
+		}
+	}
 	return p.cfg.Computer.Run(ctx, l)
 }
