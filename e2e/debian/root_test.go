@@ -99,7 +99,7 @@ func makeImage(t *testing.T, to, root, authorized string) {
 		// Debian makes host keys when the package is installed, and nodes get
 		// none: this one makes them at its first start.
 		{"etc/systemd/system/ssh.service.d/", 0o755, 0, ""},
-		{"etc/systemd/system/ssh.service.d/host-keys.conf", 0o644, 0, "[Service]\nExecStartPre=\nExecStartPre=/usr/bin/ssh-keygen -A\nExecStartPre=/usr/sbin/sshd -t\n"},
+		{"etc/systemd/system/ssh.service.d/host-keys.conf", 0o644, 0, "[Service]\nExecStartPre=\nExecStartPre=/bin/sh -c 'test -e /etc/ssh/ssh_host_ed25519_key || ssh-keygen -q -t ed25519 -N \"\" -f /etc/ssh/ssh_host_ed25519_key'\nExecStartPre=/usr/sbin/sshd -t\n"},
 	} {
 		h := &tar.Header{Name: f.name, Mode: f.mode, Uid: f.owner, Gid: f.owner, Size: int64(len(f.data)), Typeflag: tar.TypeReg}
 		if strings.HasSuffix(f.name, "/") {
