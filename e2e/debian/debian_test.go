@@ -221,7 +221,7 @@ func (m *machine) run(command string) string {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	defer session.Close()
+	defer func() { _ = session.Close() }()
 	var out, errout bytes.Buffer
 	session.Stdout, session.Stderr = &out, &errout
 	if err := session.Run(command); err != nil {

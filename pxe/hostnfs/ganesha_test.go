@@ -114,7 +114,7 @@ func mount(ctx context.Context, addr, path string, from netip.Addr) (nfstest.Han
 	if err != nil {
 		return nil, err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	return c.Mount(ctx, path)
 }
 

@@ -66,7 +66,7 @@ func TestQuota(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer again.Close()
+			defer func() { _ = again.Close() }()
 			if b, err := again.ReadFile("kept"); err != nil || !bytes.Equal(b, append(bytes.Clone(block), block...)) {
 				t.Errorf("after a restart: %d bytes, %v", len(b), err)
 			}
