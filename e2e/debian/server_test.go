@@ -113,7 +113,11 @@ func (s *server) kill() {
 	s.kills++
 }
 
-// killed does work while the server is killed and started every two seconds.
+// killEvery is the time between two kills: a Linux client that has lost its
+// connection waits 3 s before it comes back, and shall get something done.
+const killEvery = 8 * time.Second
+
+// killed does work while the server is killed and started again and again.
 func (s *server) killed(work func()) {
 	stop := make(chan struct{})
 	var killer sync.WaitGroup
@@ -122,7 +126,7 @@ func (s *server) killed(work func()) {
 			select {
 			case <-stop:
 				return
-			case <-time.After(2 * time.Second):
+			case <-time.After(killEvery):
 			}
 			s.kill()
 			s.start()
