@@ -20,6 +20,7 @@ type NetworkConfig struct {
 	VLAN     int      `toml:"vlan"`
 	Address  string   `toml:"address"`
 	Purposes []string `toml:"purposes"`
+	Isolated bool     `toml:"isolated"`
 	DHCP     bool     `toml:"dhcp"`
 	Range    string   `toml:"dhcp_range"`
 }
@@ -129,7 +130,7 @@ func (c *Config) fleet() (*switches.Fleet, error) {
 func (c *Config) catalog() (*networks.Catalog, error) {
 	var all []networks.Network
 	for _, n := range c.Networks {
-		out := networks.Network{Name: n.Name, VLAN: n.VLAN}
+		out := networks.Network{Name: n.Name, VLAN: n.VLAN, Isolated: n.Isolated}
 		for _, p := range n.Purposes {
 			out.Purposes = append(out.Purposes, baremetal.NetworkKind(p))
 		}

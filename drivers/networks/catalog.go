@@ -23,12 +23,21 @@ type Network struct {
 	// Purposes are the kinds of networks it serves as for nodes that say nothing
 	// else; none = it is for tenants.
 	Purposes []baremetal.NetworkKind
+	// Isolated networks are for nodes that boot from it for good (NativeBoot) and
+	// that share it: their ports cannot send to each other. One that is not
+	// isolated is the boot network of one node.
+	Isolated bool
 }
+
+// NativeBoot is the purpose of networks that nodes boot from for good, without
+// tags, while their tenants' networks are tagged (driver_info.boot_network).
+// There may be many of them.
+const NativeBoot baremetal.NetworkKind = "boot"
 
 // Purposes are the kinds that a network can be configured for.
 func Purposes() []baremetal.NetworkKind {
 	return []baremetal.NetworkKind{baremetal.ProvisioningNetwork, baremetal.CleaningNetwork, baremetal.RescuingNetwork,
-		baremetal.InspectionNetwork, baremetal.ServicingNetwork}
+		baremetal.InspectionNetwork, baremetal.ServicingNetwork, NativeBoot}
 }
 
 // Catalog is all networks of the configuration. It does not change.
@@ -74,9 +83,15 @@ func (c *Catalog) add(n *Network) error {
 			}
 		}
 	}
+	if n.Isolated && !slices.Equal(n.Purposes, []baremetal.NetworkKind{NativeBoot}) {
+		return fmt.Errorf("only a network with the one purpose %q can be isolated", NativeBoot)
+	}
 	for _, kind := range n.Purposes {
 		if !slices.Contains(Purposes(), kind) {
 			return fmt.Errorf("purpose %q is not known; there are %v", kind, Purposes())
+		}
+		if kind == NativeBoot {
+			continue
 		}
 		if o := c.byKind[kind]; o != nil {
 			return fmt.Errorf("%q is for %s already", o.Name, kind)

@@ -92,7 +92,52 @@ func (d *Driver) wishes(ctx context.Context, n *baremetal.Node, ports []baremeta
 		}
 		w.Ports[l.port] = config
 	}
-	return all, d.unclaimed(ctx, n, all)
+	if err := d.unclaimed(ctx, n, all); err != nil {
+		return nil, err
+	}
+	return all, d.unshared(ctx, n, all)
+}
+
+// unshared refuses a native boot network that another node has as well, unless
+// a switch keeps their ports apart: in it they would reach each other, and by
+// frames with two tags each other's tenants.
+func (d *Driver) unshared(ctx context.Context, n *baremetal.Node, all map[*switches.Switch]switches.Wanted) error {
+	boot, err := d.Catalog.Resolve(n.DriverInfo.Str(bootNetworkKey))
+	if n.DriverInfo.Str(bootNetworkKey) == "" || err != nil || d.Catalog.byVLAN[boot.NativeVLAN] == nil {
+		return nil //nolint:nilerr // what is wrong with it has been said
+	}
+	network := d.Catalog.byVLAN[boot.NativeVLAN]
+	var others []baremetal.Node
+	err = d.Rows.Nodes(ctx, baremetal.NodeQuery{IncludeChildren: true}, func(o *baremetal.Node) error {
+		if theirs, err := d.Catalog.Resolve(o.DriverInfo.Str(bootNetworkKey)); o.UUID != n.UUID && err == nil && theirs.NativeVLAN == boot.NativeVLAN {
+			others = append(others, *o)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i := range others {
+		if !network.Isolated {
+			return baremetal.Errorf(baremetal.Invalid, "network %s is the boot network of node %s already: give each node one of its own, "+
+				"or, on a switch that can isolate ports, set isolated = true for the network", network.Name, others[i].UUID)
+		}
+		ports, err := d.Rows.Ports(ctx, baremetal.PortQuery{NodeUUID: &others[i].UUID})
+		if err != nil {
+			return err
+		}
+		for k := range ports {
+			l, err := d.link(&ports[k])
+			if err != nil || l == nil || ports[k].NodeUUID != others[i].UUID || !ports[k].PXEEnabled {
+				continue //nolint:nilerr // its own node's trouble
+			}
+			if _, same := all[l.sw]; !same {
+				return baremetal.Errorf(baremetal.Invalid, "network %s is also the boot network of node %s, on switch %s: ports are isolated within one switch only; "+
+					"give each switch a boot network of its own", network.Name, others[i].UUID, l.sw.Name)
+			}
+		}
+	}
+	return nil
 }
 
 // unclaimed refuses switch ports that a port of another node claims too.

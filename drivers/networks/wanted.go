@@ -1,6 +1,8 @@
 package networks
 
 import (
+	"slices"
+
 	"caddyshack/baremetal"
 	"caddyshack/drivers/switches"
 )
@@ -30,7 +32,7 @@ func Properties() map[string]string {
 		"rescuing_network":     "network for rescue. Optional, default: the one for provisioning.",
 		"inspection_network":   "network for inspection. Optional, default: the one for provisioning.",
 		"servicing_network":    "network for service steps. Optional; without one the ports stay where they are.",
-		bootNetworkKey:         "native VLAN from which the node boots for good, its tenants' networks being tagged (mode hybrid). Optional.",
+		bootNetworkKey:         "network of purpose boot from which the node boots for good, its tenants' networks being tagged (mode hybrid). Optional.",
 	}
 }
 
@@ -78,9 +80,12 @@ func (d *Driver) hybrid(boot, vif string) (switches.PortConfig, error) {
 	if err != nil {
 		return config, baremetal.Errorf(baremetal.Invalid, "driver_info.%s: %w", bootNetworkKey, err)
 	}
-	if config.Mode != switches.ModeAccess {
-		return config, baremetal.Errorf(baremetal.Invalid, "driver_info.%s: %q: a Pi boots without tags: name one VLAN", bootNetworkKey, boot)
+	n := d.Catalog.byVLAN[config.NativeVLAN]
+	if config.Mode != switches.ModeAccess || n == nil || !slices.Contains(n.Purposes, NativeBoot) {
+		return config, baremetal.Errorf(baremetal.Invalid, "driver_info.%s: %q is no network that nodes boot from for good: "+
+			"name one whose [[networks]] block has the purpose %q", bootNetworkKey, boot, NativeBoot)
 	}
+	config.Isolated = n.Isolated
 	if vif == "" {
 		return config, nil
 	}

@@ -2,6 +2,8 @@ package networks_test
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
@@ -55,16 +57,23 @@ func object(t *testing.T, text string) baremetal.Object {
 func newDriver(t *testing.T, r *rows) *networks.Driver {
 	t.Helper()
 	about := switches.Description{Ports: []switches.Port{{Name: "up"}, {Name: "p1"}, {Name: "p2"}, {Name: "p3"}}}
-	sw, err := switches.New(switches.Config{ID: "02:00:00:00:77:01", Name: "rack", Uplinks: []string{"up"}}, switches.NewMemory(about, nil))
-	if err != nil {
-		t.Fatal(err)
+	var all []*switches.Switch
+	for i, name := range []string{"rack", "other"} {
+		about.Capabilities.PortIsolation = i == 0
+		sw, err := switches.New(switches.Config{ID: fmt.Sprintf("02:00:00:00:77:0%d", i+1), Name: name, Uplinks: []string{"up"}}, switches.NewMemory(about, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, sw)
 	}
-	fleet, err := switches.NewFleet(sw)
+	fleet, err := switches.NewFleet(all...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	catalog, err := networks.NewCatalog([]networks.Network{
 		{Name: "blue", VLAN: 20, Server: netip.MustParsePrefix("10.20.0.1/24")}, {Name: "green", VLAN: 30},
+		{Name: "own-1", VLAN: 111, Purposes: []baremetal.NetworkKind{networks.NativeBoot}},
+		{Name: "common", VLAN: 112, Isolated: true, Purposes: []baremetal.NetworkKind{networks.NativeBoot}},
 		{Name: "boot", VLAN: 10, Server: netip.MustParsePrefix("10.10.0.1/24"), Purposes: []baremetal.NetworkKind{baremetal.ProvisioningNetwork}},
 	})
 	if err != nil {
@@ -102,9 +111,12 @@ func TestWanted(t *testing.T) {
 		"cleaning, none":        {kind: cleaning, want: "idle"},
 		"rescue, default":       {kind: baremetal.RescuingNetwork, info: `{"provisioning_network": "33"}`, want: "access/native_vlan=33"},
 		"hybrid":                {kind: tenant, info: `{"boot_network": 111}`, vif: "blue", want: "hybrid/native_vlan=111/allowed_vlans=20"},
+		"hybrid by name":        {kind: tenant, info: `{"boot_network": "own-1"}`, vif: "blue", want: "hybrid/native_vlan=111/allowed_vlans=20"},
+		"hybrid, a tenant's":    {kind: tenant, info: `{"boot_network": "green"}`, vif: "blue", says: "no network that nodes boot from for good"},
+		"VIF to boot networks":  {kind: tenant, vif: "own-1", says: "for no tenant"},
 		"hybrid, no tenant":     {kind: tenant, info: `{"boot_network": 111}`, want: "access/native_vlan=111"},
 		"hybrid, second port":   {kind: tenant, info: `{"boot_network": 111}`, second: true, vif: "blue", want: "access/native_vlan=20"},
-		"hybrid, trunk":         {kind: tenant, info: `{"boot_network": "trunk/native_vlan=1/allowed_vlans=3"}`, vif: "blue", says: "a Pi boots without tags"},
+		"hybrid, trunk":         {kind: tenant, info: `{"boot_network": "trunk/native_vlan=1/allowed_vlans=3"}`, vif: "blue", says: "no network that nodes boot from for good"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -220,5 +232,41 @@ func TestCatalogRefuses(t *testing.T) {
 		if _, err := networks.NewCatalog([]networks.Network{blue, n}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("got %v, want the words %q", err, says)
 		}
+	}
+}
+
+// TestSharedBootNetwork: a native boot network is one node's, or it is isolated
+// on one switch that can isolate.
+func TestSharedBootNetwork(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		network, first, second string // where the two nodes are: "switch/port"
+		says                   string
+	}{
+		"own":               {"own-1", "rack/p1", "rack/p2", "is the boot network of node a already"},
+		"isolated":          {"common", "rack/p1", "rack/p2", ""},
+		"on two switches":   {"common", "rack/p1", "other/p2", "ports are isolated within one switch only"},
+		"no such isolation": {"common", "other/p1", "other/p2", "this switch cannot isolate ports"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := &rows{}
+			d := newDriver(t, r)
+			for i, at := range []string{tc.first, tc.second} {
+				sw, port, _ := strings.Cut(at, "/")
+				id := string(rune('a' + i))
+				n := baremetal.Node{UUID: id, Interfaces: map[string]string{"network": networks.Name}, DriverInfo: baremetal.MustObject(map[string]any{"boot_network": tc.network})}
+				n.SetNetwork(baremetal.NetworkState{Kind: baremetal.TenantNetwork})
+				r.nodes = append(r.nodes, n)
+				r.ports = append(r.ports, baremetal.Port{UUID: "port-" + id, NodeUUID: id, PXEEnabled: true,
+					InternalInfo:        baremetal.MustObject(map[string]any{baremetal.TenantVIF: "blue"}),
+					LocalLinkConnection: baremetal.MustObject(map[string]any{"switch_id": sw, "port_id": port})})
+			}
+			task := &drivers.Task{Node: r.nodes[1], Ports: r.ports[1:], Log: slog.New(slog.DiscardHandler)}
+			err := d.MoveNetwork(t.Context(), task, baremetal.TenantNetwork)
+			if tc.says == "" && err != nil || tc.says != "" && (!baremetal.IsKind(err, baremetal.Invalid) || !strings.Contains(err.Error(), tc.says)) {
+				t.Errorf("got %v, want the words %q", err, tc.says)
+			}
+		})
 	}
 }
