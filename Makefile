@@ -69,8 +69,8 @@ fuzz: go-version ## Every Go fuzz target, a minute in all
 	@GO=$(GO) scripts/fuzz 60
 
 .PHONY: test-netboot
-test-netboot: build ## The demo image in QEMU, with its root over our NFS; `demo --pi qemu` and its console
-	@$(GO) test -tags qemu -count=1 -timeout 10m ./pxe/images/demo/...
+test-netboot: build ## The demo image in QEMU, with its root over our NFS; cards with the real firmware; `demo --pi qemu` and its console
+	@$(GO) test -tags qemu -count=1 -timeout 10m ./pxe/images/demo/... ./pxe/card
 	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) test -tags 'e2e qemu' -count=1 -timeout 15m -run QEMU ./e2e
 
 .PHONY: test-dhcp
