@@ -37,6 +37,18 @@ var historyTable = table[historyEntry]{resource: "history", fields: []field[hist
 }}
 
 func listHistory(c *call) error {
+	detail, err := c.boolArg("detail")
+	if err != nil {
+		return err
+	}
+	return c.history(detail != nil && *detail)
+}
+
+// listHistoryDetail is what the openstack client asks for with --long; Ironic
+// itself does not have it.
+func listHistoryDetail(c *call) error { return c.history(true) }
+
+func (c *call) history(detailed bool) error {
 	n, err := c.readNode()
 	if err != nil {
 		return err
@@ -45,20 +57,15 @@ func listHistory(c *call) error {
 	if q.Page, err = c.page(historyTable.sortableKey); err != nil {
 		return err
 	}
-	detail, err := c.boolArg("detail")
-	if err != nil {
-		return err
-	}
 	view := historyTable.columns(c.minor)
-	short := detail == nil || !*detail
-	if !short {
+	if detailed {
 		view = historyTable.all(c.minor)
 	}
 	entries, err := c.api.Store.History(c.r.Context(), q)
 	if err != nil {
 		return err
 	}
-	if short {
+	if !detailed {
 		for i := range entries {
 			if r := []rune(entries[i].Event); len(r) > longestEvent {
 				entries[i].Event = string(r[:longestEvent])

@@ -51,6 +51,7 @@ var policy = map[string]action{
 	"GET /v1/nodes/{node}/firmware":          {"node:firmware:get", nodeReader},
 	"GET /v1/nodes/{node}/inventory":         {"node:inventory:get", ownerReader},
 	"GET /v1/nodes/{node}/history":           {"node:history:get", ownerReader},
+	"GET /v1/nodes/{node}/history/detail":    {"node:history:get", ownerReader},
 	"GET /v1/nodes/{node}/history/{entry}":   {"node:history:get", ownerReader},
 	"GET /v1/nodes/{node}/boot_log":          {"node:history:get", ownerReader},
 	"GET /v1/nodes/{node}/children":          {"node:get", nodeReader},

@@ -89,6 +89,7 @@ func nodePartRoutes() []route {
 		{method: get, path: "/v1/nodes/{node}/ports", since: 1, query: ports, handle: listNodePorts, doc: "list a node's ports"},
 		{method: get, path: "/v1/nodes/{node}/ports/detail", since: 1, query: ports, handle: listNodePortsDetail, doc: "list a node's ports with all fields"},
 		{method: get, path: "/v1/nodes/{node}/history", since: 78, query: params(pagingParams, []param{{name: "detail", since: 78}}), handle: listHistory, doc: "list what happened to a node"},
+		{method: get, path: "/v1/nodes/{node}/history/detail", since: 78, query: pagingParams, handle: listHistoryDetail, doc: "list what happened to a node with all fields"},
 		{method: get, path: "/v1/nodes/{node}/history/{entry}", since: 78, handle: showHistory, doc: "show one thing that happened"},
 		{method: get, path: "/v1/nodes/{node}/boot_log", since: 1, handle: showBootLog, doc: "what a node was seen doing while it booted; live with Accept: text/event-stream"},
 		{method: get, path: "/v1/nodes/{node}/bios", since: 40, query: []param{{name: "detail", since: 74}, {name: "fields", since: 74}}, handle: listBIOS, doc: "list BIOS settings"},

@@ -292,6 +292,11 @@ func TestRestOfNode(t *testing.T) {
 	r.must(400, "POST", at+"/vendor_passthru/nope", nil)
 	entry := baremetal.NewUUID()
 	r.backend.Record(baremetal.HistoryEntry{UUID: entry, NodeUUID: id, Event: strings.Repeat("x", 300), Severity: baremetal.SeverityError})
+	for _, path := range []string{"/history/detail", "/history?detail=true"} {
+		if a := r.must(200, "GET", at+path, nil); !strings.Contains(a.text, `"event_type":`) {
+			t.Errorf("%s: %s", path, a.text)
+		}
+	}
 	list := r.must(200, "GET", at+"/history", nil).body["history"].([]any)[0].(map[string]any)
 	if len(list["event"].(string)) != 255 || list["conductor"] != nil || list["severity"] != "ERROR" {
 		t.Errorf("history: %v", list)
