@@ -107,7 +107,7 @@ func (s *Switch) checkAfter(d Description, after, want map[string]PortState) err
 		}
 		for _, other := range slices.Sorted(maps.Keys(after)) {
 			o := after[other]
-			if other != port && o.Native == w.Native && !(o.Isolated && w.Isolated) && !(o.Tagged.Empty() && w.Tagged.Empty()) {
+			if other != port && o.Native == w.Native && (!o.Isolated || !w.Isolated) && (!o.Tagged.Empty() || !w.Tagged.Empty()) {
 				return baremetal.Errorf(baremetal.Invalid, "switch %s: ports %s and %s would share the native VLAN %d, and one of them carries tagged VLANs: "+
 					"a frame with two tags could get from one into those of the other; give the port with tags a native VLAN of its own, or isolate both",
 					s.Name, port, other, w.Native)

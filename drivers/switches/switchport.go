@@ -72,7 +72,7 @@ func ParseSwitchport(text []byte) (PortConfig, error) {
 	if in.LAG != nil {
 		return PortConfig{}, baremetal.Errorf(baremetal.Invalid, "switchport: lag_name is not supported: leave it out, and use single ports")
 	}
-	return in.PortConfig, in.PortConfig.Check()
+	return in.PortConfig, in.Check()
 }
 
 // ParseNetwork reads the short form that driver_info and the configuration use

@@ -95,6 +95,17 @@ func Cable(a *NS, nameA string, macA []byte, b *NS, nameB string) error {
 	return b.Do(func() error { return up(nameB) })
 }
 
+// Cut removes a Cable by one of its ends.
+func Cut(n *NS, name string) error {
+	return n.Do(func() error {
+		link, err := netlink.LinkByName(name)
+		if err != nil {
+			return err
+		}
+		return netlink.LinkDel(link)
+	})
+}
+
 func up(name string) error {
 	link, err := netlink.LinkByName(name)
 	if err != nil {

@@ -130,13 +130,9 @@ func TestBridgeThatCannotBeUsed(t *testing.T) {
 	if _, err := sw.Read(t.Context()); !baremetal.IsKind(err, baremetal.Unavailable) || !strings.Contains(err.Error(), "has no bridge br7") {
 		t.Errorf("got %v", err)
 	}
-	makeBridge(t, "br7", 0, nil)
-	no := false
-	link, err := netlink.LinkByName("br7")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := netlink.BridgeSetVlanFiltering(link, no); err != nil {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "br7"
+	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := sw.Read(t.Context()); !baremetal.IsKind(err, baremetal.Unavailable) || !strings.Contains(err.Error(), "does not filter VLANs") {

@@ -142,7 +142,7 @@ func (b *Bridge) commit(ctx context.Context, note func(ids table), ops []op) err
 		return err
 	}
 	if len(next.Rows) != 1 {
-		return errors.New("Open vSwitch's database has no root")
+		return errors.New("the database of Open vSwitch has no root")
 	}
 	b.seen.ids, b.seen.version = ids, ids[versionKey]
 	return b.takenOver(ctx, next.Rows[0].NextCfg)

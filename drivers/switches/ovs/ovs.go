@@ -171,11 +171,11 @@ func (b *Bridge) transact(ctx context.Context, ops []op, results ...any) error {
 			if failed.Error == "timed out" { // of a "wait", which looks whether all is as it was
 				return baremetal.Errorf(baremetal.Conflict, "the bridge %s has changed since it was read", b.conf.Bridge)
 			}
-			return fmt.Errorf("Open vSwitch's database refuses the change: %s: %s", failed.Error, failed.Details)
+			return fmt.Errorf("the database of Open vSwitch refuses the change: %s: %s", failed.Error, failed.Details)
 		}
 	}
 	if len(replies) < len(results) {
-		return errors.New("Open vSwitch's database answered in part")
+		return errors.New("the database of Open vSwitch answered in part")
 	}
 	for i, to := range results {
 		if to == nil {
@@ -211,7 +211,11 @@ func (b *Bridge) fetch(ctx context.Context) (*everything, error) {
 		{"op": "select", "table": "Port", "where": []any{}, "columns": append(vlanColumns(), "_uuid", "name", "interfaces")},
 		{"op": "select", "table": "Interface", "where": []any{}, "columns": []string{"_uuid", "type", "mtu", "link_state", "link_speed"}},
 	}
-	if err := b.transact(ctx, selects, &roots, &bridges, &ports, &interfaces); err != nil {
+	err := b.transact(ctx, selects, &roots, &bridges, &ports, &interfaces)
+	if err != nil && ctx.Err() == nil { // the connection may have ended since it was used last
+		err = b.transact(ctx, selects, &roots, &bridges, &ports, &interfaces)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if len(roots.Rows) == 0 || len(bridges.Rows) == 0 {

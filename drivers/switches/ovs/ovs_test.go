@@ -237,7 +237,7 @@ func relay(l net.Listener, path string) {
 		if err != nil {
 			return
 		}
-		to, err := net.Dial("unix", path)
+		to, err := (&net.Dialer{}).DialContext(context.Background(), "unix", path)
 		if err != nil {
 			_ = from.Close()
 			continue

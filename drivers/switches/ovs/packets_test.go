@@ -3,6 +3,7 @@
 package ovs_test
 
 import (
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -17,9 +18,9 @@ import (
 // macTable is small, so that the floods of the tests overflow it.
 const macTable = "other_config:mac-table-size=200"
 
-func labSwitch(t *testing.T, o *ovstest.OVS, idle int) *switches.Switch {
+func labSwitch(t *testing.T, address string, idle int) *switches.Switch {
 	t.Helper()
-	b := ovs.New(ovs.Config{Address: o.Address, Bridge: "br0"})
+	b := ovs.New(ovs.Config{Address: address, Bridge: "br0"})
 	sw, err := switches.New(switches.Config{ID: "lab", Uplinks: []string{packettest.Uplink}, IdleVLAN: idle, Timeout: time.Minute}, b)
 	if err != nil {
 		t.Fatal(err)
@@ -30,10 +31,13 @@ func labSwitch(t *testing.T, o *ovstest.OVS, idle int) *switches.Switch {
 
 func testPackets(t *testing.T, idle int) {
 	o := ovstest.Start(t)
-	packettest.Run(t, o.NS, labSwitch(t, o, idle), func(ports []string) {
-		o.AddBridge("br0", ports...)
-		o.Vsctl("set", "bridge", "br0", macTable, "--", "set", "port", packettest.Uplink, "trunks="+packettest.UplinkVLANs().String())
-	})
+	packettest.Run(t, o.NS, labSwitch(t, o.Address, idle), func(ports []string) { plug(o, ports) })
+}
+
+// plug makes the bridge of the lab.
+func plug(o *ovstest.OVS, ports []string) {
+	o.AddBridge("br0", ports...)
+	o.Vsctl("set", "bridge", "br0", macTable, "--", "set", "port", packettest.Uplink, "trunks="+packettest.UplinkVLANs().String())
 }
 
 func TestPackets(t *testing.T) {
@@ -60,4 +64,19 @@ func TestLabSeesCrossings(t *testing.T) {
 			t.Fatalf("not seen: %s", missing)
 		}
 	}
+}
+
+// The same without ovs-vswitchd's control socket, where all that is left of
+// before has to be waited for.
+func TestPacketsRemote(t *testing.T) {
+	o := ovstest.Start(t)
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	go relay(l, strings.TrimPrefix(o.Address, "unix:"))
+	o.Vsctl("set", "Open_vSwitch", ".", "other_config:max-revalidator=50") // ms; it is what has to be waited for
+	sw := labSwitch(t, "tcp:"+l.Addr().String(), 0)
+	packettest.Run(t, o.NS, sw, func(ports []string) { plug(o, ports) })
 }

@@ -25,7 +25,7 @@ func network(p switches.PortState, tags [2]uint16) (vlan int, sure bool) {
 // reaches tells whether frames of a VLAN that entered through port from may
 // leave through port to.
 func reaches(from, to switches.PortState, vlan int) bool {
-	return vlan != 0 && from.Carries().Has(vlan) && to.Carries().Has(vlan) && !(from.Isolated && to.Isolated)
+	return vlan != 0 && from.Carries().Has(vlan) && to.Carries().Has(vlan) && (!from.Isolated || !to.Isolated)
 }
 
 // seenAs is the VLAN for which the machine behind a port takes a frame with these tags.

@@ -95,6 +95,9 @@ func New(t testing.TB, sw *netns.NS, ports ...string) *Lab {
 		receivers.Wait()
 		for _, h := range l.hosts {
 			h.wire.close()
+			if err := netns.Cut(h.ns, "eth0"); err != nil { // at once, for who uses the port's name next
+				t.Error(err)
+			}
 			_ = h.ns.Close()
 		}
 	})
