@@ -52,8 +52,6 @@ func (r *rack) events(kind string) int {
 	return n
 }
 
-func fields(s string) string { return strings.Join(strings.Fields(s), " ") }
-
 // Our server alone: Pis of every model go from power-on by DHCP, TFTP and NFS
 // to active, with addresses that are theirs, also after a restart. An ordinary
 // DHCP client on the same machine gets the same address and nothing of booting,
@@ -316,7 +314,9 @@ func TestDHCPFaults(t *testing.T) {
 	r.serve(t)
 	r.simulate(t)
 	r.enroll(1)
-	r.enroll(2, func(node, _ map[string]any) { node["driver_info"].(map[string]any)["serial_number"] = "10000000deadbeef" })
+	r.enroll(2, func(node, _ map[string]any) {
+		node["driver_info"].(map[string]any)["serial_number"] = "10000000deadbeef"
+	})
 	fails := func(name string, parts ...string) {
 		t.Helper()
 		r.api.provision(name, "active")

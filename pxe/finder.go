@@ -120,7 +120,7 @@ func (f *Finder) stolen(c *claim) (dhcpd.Reservation, bool) {
 		return dhcpd.Reservation{}, false
 	}
 	owner, ok := f.table().BySerial(c.serial)
-	return owner, ok && !(c.is && c.known.ID == owner.ID)
+	return owner, ok && (!c.is || c.known.ID != owner.ID)
 }
 
 // foreign tells whether somebody with another MAC asks from the address of a
@@ -170,7 +170,7 @@ func (f *Finder) learn(ctx context.Context, c *claim) (bool, error) {
 	if old.IsValid() {
 		f.Service.Addresses.Notify(m.ID, "address", f.movedText(c, old, spec.Learn), false, time.Now())
 	}
-	if !spec.Learn {
+	if !spec.Learn && m.Address != c.client {
 		return false, nil
 	}
 	if free, err := f.vacate(ctx, c); err != nil || !free {
@@ -220,6 +220,9 @@ func (s *Service) published(ctx context.Context, nodeID string) (p PublishReques
 
 func (f *Finder) movedText(c *claim, old netip.Addr, learn bool) string {
 	text := fmt.Sprintf("TFTP: the address of the Pi with the MAC %s changed from %s to %s", c.mac, old, c.client)
+	if c.known.Address == c.client {
+		return text + ", which is reserved for it now, and its root was opened to the new one"
+	}
 	if learn {
 		return text + ", and its root was opened to the new one; reserve an address for it on the DHCP server, since a running system loses its root when its address changes (`caddyshack dhcp reservations` lists them)"
 	}

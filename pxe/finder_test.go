@@ -198,6 +198,17 @@ func TestGivenAddressesStay(t *testing.T) {
 	if text := s.notices(nodeA); !strings.Contains(text, "changed from 10.0.0.5 to 10.0.0.77; its root stays closed to it") {
 		t.Errorf("A is told:\n%s", text)
 	}
+	// Unless the address is the one that is reserved now.
+	m := dhcpd.Machine{ID: nodeA, Name: "a", MAC: macA, Serial: serialA, Address: netip.MustParseAddr("10.0.0.77")}
+	if _, err := s.finder.Service.Addresses.Table.Register(m); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.get(macA, "10.0.0.77", serialA+"/config.txt"); got != nodeA {
+		t.Errorf("A at its new address: got %q", got)
+	}
+	if text := s.notices(nodeA); !strings.Contains(text, "which is reserved for it now, and its root was opened to the new one") {
+		t.Errorf("A is told:\n%s", text)
+	}
 }
 
 func TestNoticesAreToldOncePerBoot(t *testing.T) {

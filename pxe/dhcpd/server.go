@@ -234,7 +234,7 @@ func (s *Server) read(ctx context.Context) error {
 		n, from, err := s.conn.ReadFrom(buf)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it was asked to stop
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("serving DHCP on %s: %w", s.where(), err)
 		case err != nil: // the interface went down, and may come again
