@@ -27,6 +27,9 @@ func (f *Fleet) Contents() ([]Content, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var list []Content
+	if !f.broken.IsZero() {
+		return nil, f.change // what is known may be old
+	}
 	for _, u := range f.units {
 		for slot := range u.slots {
 			if c, ok := u.content(slot); ok {
@@ -39,12 +42,12 @@ func (f *Fleet) Contents() ([]Content, <-chan struct{}) {
 }
 
 // Content returns what is known of one slot without waiting; ok is false if its
-// unit is not online or has not told.
+// unit is not online or has not told, or if there is no connection to the bus.
 func (f *Fleet) Content(unit string, slot int) (c Content, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	u := f.units[unit]
-	if u == nil || slot < 0 || slot >= len(u.slots) {
+	if u == nil || slot < 0 || slot >= len(u.slots) || !f.broken.IsZero() {
 		return Content{}, false
 	}
 	return u.content(slot)

@@ -63,6 +63,17 @@ type world struct {
 	others []netboot.Known
 	moved  map[string]string
 	info   map[string]any
+	later  []event
+}
+
+// event is what happens while an inspection waits.
+type event struct {
+	at time.Time
+	do func()
+}
+
+func (w *world) after(d time.Duration, do func()) {
+	w.later = append(w.later, event{time.Now().Add(d), do})
 }
 
 func (w *world) see(kind pxe.SightingKind, mac, serial, model string, addr netip.Addr) {
@@ -101,6 +112,12 @@ func (w *world) inspect(t *testing.T) (baremetal.Node, error) {
 			t.Fatalf("a wait without reason or end: %+v", r.Wait)
 		}
 		time.Sleep(r.Wait.Poll) //nolint:forbidigo // in a bubble
+		for i, e := range w.later {
+			if e.do != nil && !time.Now().Before(e.at) {
+				w.later[i].do = nil
+				e.do()
+			}
+		}
 	}
 	t.Fatal("it does not end")
 	return task.Node, nil
@@ -127,12 +144,12 @@ func TestInspect(t *testing.T) {
 			onPower: func(w *world) { w.see(pxe.SeenBootDHCP, mac, serial, "pi4", here) }, serial: serial, took: time.Second},
 		"TFTP alone, later": {
 			onPower: func(w *world) {
-				time.AfterFunc(20*time.Second, func() { w.see(pxe.SeenTFTP, "", serial, "pi4", here) })
+				w.after(20*time.Second, func() { w.see(pxe.SeenTFTP, "", serial, "pi4", here) })
 			}, serial: serial, took: 30 * time.Second},
 		"DHCP and TFTP together": {
 			onPower: func(w *world) {
 				w.see(pxe.SeenBootDHCP, mac, "", "", here)
-				time.AfterFunc(time.Second, func() { w.see(pxe.SeenTFTP, "", serial, "pi4", here) })
+				w.after(time.Second, func() { w.see(pxe.SeenTFTP, "", serial, "pi4", here) })
 			}, serial: serial, took: 3 * time.Second},
 		"nothing": {err: "BOOT_ORDER", took: 125 * time.Second},
 		"no file": {
@@ -168,7 +185,7 @@ func TestInspect(t *testing.T) {
 			change:  func(w *world) { w.info = map[string]any{"serial_number": "10000000feed0001"} },
 			onPower: func(w *world) { w.see(pxe.SeenBootDHCP, mac, serial, "pi4", here) }, serial: "10000000feed0001"},
 		"switched off meanwhile": {
-			onPower: func(w *world) { time.AfterFunc(10*time.Second, func() { w.Powered = false }) }, err: "was switched off while"},
+			onPower: func(w *world) { w.after(10*time.Second, func() { w.Powered = false }) }, err: "was switched off while"},
 		"a unit that fails": {change: func(w *world) { w.broken = errors.New("fault overload") }, err: "overload"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -214,7 +231,7 @@ func TestInspectTakesTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{others: []netboot.Known{{UUID: "first", Name: "first", Pi: true, Inspecting: time.Unix(1000, 0), Powered: true}}}
-		time.AfterFunc(time.Minute, func() { w.others = nil })
+		w.after(time.Minute, func() { w.others = nil })
 		w.onPower = func() { w.see(pxe.SeenBootDHCP, "dc:a6:32:00:00:01", "feed0001", "pi5", here) }
 		began := time.Now()
 		n, err := w.inspect(t)
