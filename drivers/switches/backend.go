@@ -30,8 +30,9 @@ type Backend interface {
 
 // Watcher is implemented by a Backend that hears of changes by itself.
 type Watcher interface {
-	// Watch calls changed whenever the switch's state may have changed, or the
-	// switch may have restarted, until ctx ends. It may call it too often.
+	// Watch calls changed once when it begins to hear, and whenever the switch's
+	// state may have changed, or the switch may have restarted, until ctx ends.
+	// It may call it too often.
 	Watch(ctx context.Context, changed func()) error
 }
 

@@ -227,6 +227,7 @@ func (b *Bridge) Watch(ctx context.Context, changed func()) error {
 	if err := netlink.LinkSubscribe(updates, done); err != nil {
 		return fmt.Errorf("listening for changes of links: %w", err)
 	}
+	changed()
 	for {
 		select {
 		case _, ok := <-updates:

@@ -134,9 +134,9 @@ func (b *Bridge) Watch(ctx context.Context, changed func()) error {
 	}
 	for {
 		_, news := b.heard()
+		changed()
 		select {
 		case <-news:
-			changed()
 		case <-db.ended:
 			changed()
 			return baremetal.Errorf(baremetal.Unavailable, "the connection to Open vSwitch's database at %s has ended", b.conf.Address)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -195,7 +196,7 @@ func TestWatchHearsOfChangesByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() { ended <- r.backend.Watch(ctx, func() { heard <- struct{}{} }) }()
-	for deadline := time.Now().Add(time.Minute); len(heard) == 0; { // Watch may not have begun
+	for deadline := time.Now().Add(time.Minute); len(heard) < 2; { // the first is the beginning
 		r.Vsctl("set", "port", "c1", "tag=20")
 		r.Vsctl("set", "port", "c1", "tag=10")
 		if time.Now().After(deadline) {
@@ -244,5 +245,62 @@ func relay(l net.Listener, path string) {
 		}
 		go func() { _, _ = io.Copy(to, from); _ = to.Close() }()
 		go func() { _, _ = io.Copy(from, to); _ = from.Close() }()
+	}
+}
+
+// A port of another bridge is no port of this switch.
+func TestPortOfAnotherSwitch(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	if err := netns.Cable(r.NS, "d1", nil, r.NS, "d1x"); err != nil {
+		t.Fatal(err)
+	}
+	r.AddBridge("br1", "d1")
+	before := r.port("d1")
+	_, err := r.sw.Apply(t.Context(), switches.Only("d1", switches.Access(10)))
+	if !baremetal.IsKind(err, baremetal.Invalid) || !strings.Contains(err.Error(), `has no port "d1"`) {
+		t.Errorf("got %v", err)
+	}
+	if after := r.port("d1"); after != before {
+		t.Errorf("it was %s and is %s", before, after)
+	}
+}
+
+// What somebody changes by hand is heard of, and put right.
+func TestDrift(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	fleet, err := switches.NewFleet(r.sw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := switches.Wanted{Ports: map[string]switches.PortConfig{"c1": switches.Access(10)}, RestIdle: true}
+	if _, err := r.sw.Apply(t.Context(), wanted); err != nil {
+		t.Fatal(err)
+	}
+	d := &switches.Drift{Fleet: fleet, Every: time.Hour, Grace: time.Millisecond, Log: slog.New(slog.DiscardHandler),
+		Intent: func(context.Context, string) (switches.Wanted, error) { return wanted, nil }}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx) }()
+	await := func(what string, right func(switches.DriftState) bool) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); !right(d.States()["rack1"]); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %+v", what, d.States()["rack1"])
+			}
+		}
+	}
+	await("the first look", func(s switches.DriftState) bool { return !s.Checked.IsZero() })
+	r.Vsctl("set", "port", "c1", "tag=20")
+	await("after a change by hand", func(s switches.DriftState) bool { return s.Found == 1 && s.Repaired == 1 })
+	if got := r.port("c1"); got != "access,10,[],false" {
+		t.Errorf("c1 is %s", got)
+	}
+	r.RestartServer()
+	await("after a restart of the database", func(s switches.DriftState) bool { return s.Restarts > 0 })
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
