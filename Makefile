@@ -106,7 +106,8 @@ test-keystone: build ## The openstack client with Debian's Keystone
 
 .PHONY: bench
 bench: build ## The figures of docs/benchmarks.md
-	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) run ./bench
+	@bench/peers .cache/peers
+	@CADDYSHACK_BIN=$(abspath $(BIN)) BENCH_PEERS=$(abspath .cache/peers) $(GO) run ./bench
 
 .PHONY: lint
 lint: go-version $(LINT) ## golangci-lint with the list of .golangci.yml

@@ -46,6 +46,7 @@ func parts() []part {
 		{name: "bus", what: "power over bus and simulated backplane", run: (*bench).busPower},
 		{name: "broker", what: "the embedded MQTT broker", run: (*bench).broker},
 		{name: "nfs", what: "the NFS server beside NFS-Ganesha", run: (*bench).nfs},
+		{name: "tftp", what: "the TFTP server beside dnsmasq, tftpd-hpa and atftpd", run: (*bench).tftp},
 		{name: "deploy", what: "deploys of virtual Pis", run: (*bench).deploys},
 		{name: "switches", what: "moves of ports, and drift (in memory)", run: (*bench).switches},
 		{name: "cold", what: "first demo with empty caches; downloads modules", run: (*bench).cold, unasked: true},
@@ -53,7 +54,16 @@ func parts() []part {
 }
 
 func main() {
-	if err := run(); err != nil {
+	work := run
+	if len(os.Args) == 3 { // as a helper of a part
+		switch os.Args[1] {
+		case tftpChild:
+			work = func() error { return compareTFTP(context.Background(), os.Args[2]) }
+		case tftpServer:
+			work = func() error { return serveTFTP(context.Background(), os.Args[2]) }
+		}
+	}
+	if err := work(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
