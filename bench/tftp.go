@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -79,12 +78,17 @@ func (b *bench) tftp(ctx context.Context) error {
 }
 
 // peersPath are the folders into which bench/peers has unpacked other servers.
+// Two of them have a program of the same name.
 func peersPath() string {
 	base := os.Getenv("BENCH_PEERS")
 	if base == "" {
 		return ""
 	}
-	return filepath.Join(base, "usr/sbin")
+	var dirs []string
+	for _, p := range []string{"tftpd-hpa", "atftpd", "dnsmasq-base"} {
+		dirs = append(dirs, filepath.Join(base, p, "usr/sbin"))
+	}
+	return strings.Join(dirs, ":")
 }
 
 // addTFTP makes a row of each number of clients and block size.
@@ -153,7 +157,7 @@ func tftpPeers(self string) []tftpPeer {
 		{"caddyshack", []string{self, tftpServer, "DIR"}},
 		{"dnsmasq", []string{"dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--enable-tftp", "--tftp-root=DIR",
 			"--interface=lo", "--bind-interfaces", "--tftp-max=200", "--user=root", "--pid-file", "--log-facility=-"}},
-		{"tftpd-hpa", []string{"in.tftpd", "--listen", "--pidfile", "DIR/pid", "--address", "127.0.0.1:69", "--user", "root", "--secure", "DIR"}},
+		{"tftpd-hpa", []string{"in.tftpd", "-L", "-a", "127.0.0.1:69", "-u", "root", "-s", "DIR"}},
 		{"atftpd", []string{"atftpd", "--daemon", "--no-fork", "--user", "root.root", "--bind-address", "127.0.0.1", "--port", "69", "--maxthread", "200", "DIR"}},
 	}
 }
@@ -228,7 +232,6 @@ func measureTFTP(ctx context.Context, p tftpPeer, dir string) (results []tftpRes
 	}
 	pid := cmd.Process.Pid
 	defer func() {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // it was killed
 		if err != nil {
@@ -237,12 +240,6 @@ func measureTFTP(ctx context.Context, p tftpPeer, dir string) (results []tftpRes
 	}()
 	if err := awaitTFTP(ctx); err != nil {
 		return nil, err
-	}
-	if text, err := os.ReadFile(filepath.Join(dir, "pid")); err == nil { // of one that cannot stay in the foreground
-		if pid, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil {
-			return nil, err
-		}
-		defer os.Remove(filepath.Join(dir, "pid")) //nolint:errcheck // the folder goes as well
 	}
 	m := newMachine()
 	m.add(pid)

@@ -127,12 +127,6 @@ func (s *Server) Close() error {
 func (s *Server) Serve(ctx context.Context) error {
 	lib := tftp.NewServer(s.read, nil)
 	lib.SetHook(hook{s.gate})
-	lib.SetTimeout(s.cfg.Retransmit)
-	lib.SetRetries(max(int(s.cfg.GiveUp/s.cfg.Retransmit), 1))
-	// The wait for the acknowledgement is the whole pause between two tries.
-	lib.SetBackoff(func(int) time.Duration { return 0 })
-	lib.SetBlockSize(s.cfg.MaxBlock)
-	lib.SetBlockSizeNegotiation(false) // the gate's limit holds, not the interface's
 
 	go s.reportProgress(s.ctx)
 	served := make(chan error, 1)
@@ -190,27 +184,11 @@ func (s *Server) noise(ev Event) bool {
 type hook struct{ gate *gate }
 
 // OnSuccess implements tftp.Hook.
-func (h hook) OnSuccess(stats tftp.TransferStats) {
-	if t := h.gate.transfer(stats.Filename); t != nil {
-		t.sent, t.acked = int64(stats.DatagramsSent), int64(stats.DatagramsAcked)
-	}
-}
+func (hook) OnSuccess(tftp.TransferStats) {}
 
 // OnFailure implements tftp.Hook.
 func (h hook) OnFailure(stats tftp.TransferStats, err error) {
 	if stats.Filename == "" {
 		h.gate.notStarted(err)
-		return
-	}
-	// The library would answer an ERROR packet with another, which a Pi that
-	// probes does not expect. This is called just before it is sent, on the
-	// same goroutine: without a port there is nowhere to send it to.
-	t := h.gate.transfer(stats.Filename)
-	if t == nil {
-		return
-	}
-	t.sent, t.acked = int64(stats.DatagramsSent), int64(stats.DatagramsAcked)+1 // the last one was sent and not acknowledged
-	if clientEnd(err) != nil {
-		t.peer.Port = 0
 	}
 }

@@ -4,15 +4,11 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/pin/tftp/v3"
 )
 
 // transfer is one admitted request.
@@ -25,11 +21,8 @@ type transfer struct {
 	start  time.Time
 	// peer is the address object that the library sends to. Only the
 	// library's goroutine for this transfer uses it.
-	peer *net.UDPAddr
-	// sent are the packets that the library has sent, acked those that were
-	// acknowledged. It tells at the end, on its goroutine for this transfer.
-	sent, acked int64
-	progress    progress
+	peer     *net.UDPAddr
+	progress progress
 }
 
 // openTimeout is how long a Source may take to open a file. A Pi asks again
@@ -41,7 +34,7 @@ const readBuffer = 32 << 10
 
 // read carries out one transfer. It runs on a goroutine of the library, which
 // sends an error returned here to the client with code 1, "file not found".
-func (s *Server) read(key string, rf io.ReaderFrom) error {
+func (s *Server) read(key string, _ io.ReaderFrom) error {
 	t := s.gate.transfer(key)
 	if t == nil {
 		return ErrNotFound
@@ -58,29 +51,50 @@ func (s *Server) read(key string, rf io.ReaderFrom) error {
 	ev.Time, ev.Kind = t.start, Started
 	t.progress.begin(ev, s.emit)
 
-	if out, ok := rf.(tftp.OutgoingTransfer); ok {
-		out.SetSize(f.Size)
-	}
 	body := &meter{ctx: s.ctx, size: f.Size, acked: &t.progress.acked, src: bufio.NewReaderSize(f.Body, readBuffer)}
-	_, err = rf.ReadFrom(body)
+	blocks, resent, err := s.carry(t, body)
 	ev.Time = time.Now()
 	ev.Duration = ev.Time.Sub(t.start)
 	ev.Offset = body.acked.Load()
-	ev.Blocks, ev.Resent = t.acked, max(t.sent-t.acked, 0)
-	switch end := clientEnd(err); {
+	ev.Blocks, ev.Resent = blocks, resent
+	var broken *end
+	switch {
 	case err == nil:
 		ev.Kind, ev.Offset = Done, f.Size
-	case end != nil && end.code == codeNotDefined && end.block <= 1 && ev.Offset == 0:
+	case errors.As(err, &broken) && broken.code == codeNotDefined && ev.Offset == 0:
 		ev.Kind = Probe
-	case end != nil:
-		ev.Kind, ev.Err = Failed, fmt.Sprintf("the client broke off: error %d %q", end.code, end.message)
-	case errors.Is(err, errShort), errors.Is(err, context.Canceled):
+	case broken != nil, errors.Is(err, errShort), errors.Is(err, context.Canceled):
 		ev.Kind, ev.Err = Failed, err.Error()
 	default:
 		ev.Kind, ev.Err = Failed, "the client stopped answering: "+err.Error()
 	}
 	t.progress.end(ev, s.emit)
-	return nil
+	return errCarried
+}
+
+// errCarried makes the library close the socket that it has opened for the
+// transfer and that is not used; it is not told to the client.
+var errCarried = errors.New("the transfer has ended")
+
+// carry sends a file and tells how many packets that took.
+func (s *Server) carry(t *transfer, body *meter) (blocks, resent int64, err error) {
+	defer func() { t.peer.Port = 0 }() // the library has nothing to say to the client
+	granted := min(t.rq.blksize, s.cfg.MaxBlock)
+	if granted < plainBlock { // not worth serving: as if it had not been asked for
+		granted = 0
+	}
+	out, err := newSender(s.Addr().Addr(), t.client, max(granted, plainBlock), s.cfg.Retransmit, s.cfg.GiveUp)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer out.close()
+	if err = out.options(s.ctx, granted, t.rq.tsize, body.size); err == nil {
+		err = out.send(s.ctx, body)
+	}
+	if errors.Is(err, errShort) || errors.Is(err, context.Canceled) {
+		out.giveUp(err)
+	}
+	return out.blocks, out.resent, err
 }
 
 func (s *Server) open(t *transfer) (*File, error) {
@@ -142,27 +156,4 @@ func (m *meter) Read(p []byte) (int, error) {
 		return n, errShort
 	}
 	return n, nil
-}
-
-// end is an ERROR packet from the client, which ends a transfer.
-type end struct {
-	block, code int
-	message     string
-}
-
-// clientEnd reads the library's text for an ERROR packet from the client,
-// since it has no type for it. The library is pinned, and a test fails if the
-// text ever changes.
-func clientEnd(err error) *end {
-	if err == nil {
-		return nil
-	}
-	var e end
-	if n, _ := fmt.Sscanf(err.Error(), "sending block %d: code=%d,", &e.block, &e.code); n != 2 {
-		return nil
-	}
-	if _, message, ok := strings.Cut(err.Error(), "error: "); ok {
-		e.message = firstField([]byte(message))
-	}
-	return &e
 }
