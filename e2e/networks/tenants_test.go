@@ -104,6 +104,14 @@ func (s *site) apart() {
 	if err := s.dial(1, api); err != nil {
 		t.Errorf("the way to the API does not lead there even without rules: %v", err)
 	}
+	for slot := 1; slot <= 3; slot++ { // this the program sees to by itself
+		for other := 1; other <= 3; other++ {
+			at := netip.AddrPortFrom(netip.MustParsePrefix(serverOf(other)).Addr(), 2049)
+			if err := s.dial(slot, at); (err == nil) != (slot == other) {
+				t.Errorf("without rules Pi %d at the NFS server's address for Pi %d, %s: %v", slot, other, at, err)
+			}
+		}
+	}
 	s.rules()
 	for slot := 1; slot <= 3; slot++ {
 		server := netip.MustParsePrefix(serverOf(slot)).Addr()
