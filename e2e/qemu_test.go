@@ -90,9 +90,15 @@ func guests(t *testing.T, folder string) []int {
 // typed is a raw console at which the test types.
 type typed struct {
 	t    *testing.T
-	conn net.Conn
+	conn console
 	seen strings.Builder
 	from int
+}
+
+// console is a way to a console that may fall silent.
+type console interface {
+	io.ReadWriter
+	SetReadDeadline(at time.Time) error
 }
 
 // openTyped enables the node's console for programs and connects.

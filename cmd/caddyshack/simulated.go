@@ -37,7 +37,7 @@ type simulatedConfig struct {
 	QEMU string
 	// TAP names the interface of a guest; nil = guests have a network of their own.
 	TAP func(chassis.SlotInfo) string
-	Log  *slog.Logger
+	Log *slog.Logger
 }
 
 // units are the backplane units of a simulated chassis.
