@@ -101,6 +101,7 @@ func networkType(t *testing.T, s *store.Store, sw *switches.Switch) (*drivers.Ha
 		{Name: "boot", VLAN: 10, Purposes: []baremetal.NetworkKind{baremetal.ProvisioningNetwork}},
 		{Name: "wash", VLAN: 40, Purposes: []baremetal.NetworkKind{baremetal.CleaningNetwork}},
 		{Name: "work", VLAN: 50, Purposes: []baremetal.NetworkKind{baremetal.ServicingNetwork}},
+		{Name: "own-1", VLAN: 111, Purposes: []baremetal.NetworkKind{networks.NativeBoot}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -368,4 +369,46 @@ func TestFailedMoveEndsIdle(t *testing.T) {
 		t.Errorf("not detached, but listed are %v", ids)
 	}
 	r.wantVLAN(t, "p2", 20, "not detached")
+}
+
+// A node that boots from a native network of its own keeps it, whatever its
+// tenants' networks are: they come and go with tags while it runs.
+func TestHybridNode(t *testing.T) {
+	t.Parallel()
+	r := startWired(t)
+	n := r.node(t, "n", func(n *baremetal.Node) {
+		n.Driver, n.ProvisionState, n.DriverInfo = "wired", baremetal.Available, info("boot_network", "own-1")
+	})
+	r.plug(t, n.UUID, "p1", true)
+	r.verb(t, n.UUID, baremetal.VerbActive)
+	got := r.awaitState(t, n.UUID, baremetal.Active)
+	if got.PowerState != baremetal.PowerOn {
+		t.Fatalf("power %q", got.PowerState)
+	}
+	want := func(when string, tagged ...int) {
+		t.Helper()
+		st, err := r.backend.Memory.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := st.Ports["p1"]; p.Native != 111 || p.Tagged != switches.VLANs(tagged...) {
+			t.Errorf("%s: the port has %s", when, p)
+		}
+	}
+	want("deployed")
+	if err := r.attach(t, n.UUID, "blue"); err != nil {
+		t.Fatal(err)
+	}
+	want("attached while running", 20)
+	if err := r.DetachVIF(t.Context(), who, n.UUID, "blue"); err != nil {
+		t.Fatal(err)
+	}
+	want("detached while running")
+	other := r.node(t, "other", func(n *baremetal.Node) {
+		n.Driver, n.ProvisionState, n.DriverInfo = "wired", baremetal.Available, info("boot_network", "own-1")
+	})
+	r.plug(t, other.UUID, "p2", true)
+	err := r.SetProvision(t.Context(), who, other.UUID, conductor.ProvisionRequest{Verb: baremetal.VerbActive, Minor: 115})
+	refused(t, err, baremetal.Invalid, "is the boot network of node")
+	r.wantVLAN(t, "p2", 0, "refused")
 }
