@@ -78,7 +78,7 @@ func ether(t testing.TB, namespace string) net.PacketConn {
 		c, err = nclient4.NewRawUDPConn("eth0", dhcpv4.ClientPort)
 		return err
 	})
-	t.Cleanup(func() { c.Close() })
+	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 

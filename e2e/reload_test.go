@@ -80,7 +80,7 @@ func shown(t *testing.T, api string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	return string(c.ConnectionState().PeerCertificates[0].Raw)
 }
 

@@ -82,7 +82,7 @@ func (c *call) streamBoot(uuid string) error {
 			}
 		})
 	}()
-	defer func() { cancel(); <-followed }()
+	defer func() { cancel(); _ = <-followed }()
 	boots, err := c.api.Conductor.BootLog(ctx, uuid)
 	if err != nil {
 		return out.broken(err)

@@ -90,7 +90,7 @@ func probe(ctx context.Context, ifname string, wait time.Duration) ([]Other, err
 	}
 	named := &macConn{PacketConn: raw}
 	conn := nclient4.NewBroadcastUDPConn(named, &net.UDPAddr{Port: dhcpv4.ClientPort})
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	ask, err := dhcpv4.NewDiscovery(ifc.HardwareAddr, dhcpv4.WithBroadcast(true))
 	if err != nil {
 		return nil, err

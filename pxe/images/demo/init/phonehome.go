@@ -46,7 +46,7 @@ func post(to *url.URL) error {
 	if to.Port() == "" {
 		addr = net.JoinHostPort(to.Hostname(), "80")
 	}
-	c, err := net.DialTimeout("tcp", addr, phoneHomeTime)
+	c, err := net.DialTimeout("tcp", addr, phoneHomeTime) //nolint:noctx // it has its time and cannot be called off
 	if err != nil {
 		return err
 	}
