@@ -157,7 +157,7 @@ func tftpPeers(self string) []tftpPeer {
 		{"caddyshack", []string{self, tftpServer, "DIR"}},
 		{"dnsmasq", []string{"dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--enable-tftp", "--tftp-root=DIR",
 			"--interface=lo", "--bind-interfaces", "--tftp-max=200", "--user=root", "--pid-file", "--log-facility=-"}},
-		{"tftpd-hpa", []string{"in.tftpd", "-L", "-a", "127.0.0.1:69", "-u", "root", "-s", "DIR"}},
+		{"tftpd-hpa", []string{"in.tftpd", "-L", "-4", "-a", ":69", "-u", "root", "-s", "DIR"}},
 		{"atftpd", []string{"atftpd", "--daemon", "--no-fork", "--user", "root.root", "--bind-address", "127.0.0.1", "--port", "69", "--maxthread", "200", "DIR"}},
 	}
 }
