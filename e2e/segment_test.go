@@ -31,7 +31,9 @@ func newSegment(t testing.TB) *segment {
 	}
 	s := &segment{t: t, n: int(segments.Add(1))}
 	s.bridge = fmt.Sprint("br", s.n)
-	s.ip("link", "add", s.bridge, "type", "bridge")
+	// A MAC of its own: without, a bridge takes on that of one of its ports, and
+	// another when ports come and go.
+	s.ip("link", "add", s.bridge, "address", fmt.Sprintf("02:00:00:77:00:%02x", s.n), "type", "bridge")
 	s.ip("addr", "add", s.own()+"/24", "dev", s.bridge)
 	s.ip("link", "set", s.bridge, "up")
 	return s
