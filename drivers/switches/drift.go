@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"caddyshack/baremetal"
 )
 
 // Drift compares each switch with what is wanted, now and then, whenever a
@@ -38,7 +40,8 @@ type DriftState struct {
 	Since time.Time `json:"since,omitzero"`
 
 	// Found counts the times that the switch was not what was wanted, Repaired
-	// those in which it was made so, Failed those in which that failed.
+	// those in which it was made so, Failed those in which that failed, or what
+	// is wanted cannot be.
 	Found    int `json:"found"`
 	Repaired int `json:"repaired"`
 	Failed   int `json:"failed"`
@@ -138,7 +141,13 @@ func (d *Drift) Check(ctx context.Context, s *Switch) {
 	}
 	switch {
 	case err != nil:
-		d.note(s, func(st *DriftState) { st.Error = err.Error(); st.Unreachable++ })
+		d.note(s, func(st *DriftState) {
+			if st.Error = err.Error(); baremetal.IsKind(err, baremetal.Unavailable) {
+				st.Unreachable++
+			} else {
+				st.Failed++
+			}
+		})
 		d.Log.Warn("a switch could not be compared with what is wanted", "switch", s.Name, "err", err)
 		return
 	case plan.Empty():
