@@ -335,6 +335,26 @@ func TestDHCPFaults(t *testing.T) {
 	r.deployAll(2)
 }
 
+// Simulated Pis without interfaces of their own ask on loopback, as any user.
+func TestDHCPOnLoopback(t *testing.T) {
+	t.Parallel()
+	r := newRack(t, newSegment(t), 4, "mode = \"server\"\nlisten = \"127.0.0.1:0\"\nrange = \"127.78.0.10-127.78.0.19\"")
+	text := strings.NewReplacer(r.seg.own()+":69", "127.0.0.1:0", r.seg.own()+":2049", "127.0.0.1:0", r.seg.own(), "127.0.0.1").Replace(readFile(t, r.config))
+	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.serve(t)
+	readyFile := filepath.Join(r.dir, "sim-ready")
+	r.sim = start(t, "caddyshack sim", []string{"CADDYSHACK_SIM_PASSWORD=" + unitPassword}, binary(), "sim", "--broker", r.program.ready.MQTT,
+		"--dhcp", r.program.ready.DHCP, "--tftp", r.program.ready.TFTP, "--models", models, "--caddies", "4", "--state", filepath.Join(r.dir, "sim"), "--ready-file", readyFile)
+	awaitReadyFile(t, r.sim, readyFile, &map[string]string{})
+	for i := range 4 {
+		r.enroll(i + 1)
+	}
+	r.deployAll(4)
+	r.mounted(`127\.78\.0\.1\d`)
+}
+
 // robs asks for the command line of another Pi, in vain.
 func (r *rack) robs(name, serial string) {
 	r.t.Helper()

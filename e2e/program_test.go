@@ -16,8 +16,8 @@ type program struct {
 	*process
 	tmp   string // its temporary folder, since a killed demo cannot remove what it made
 	ready struct {
-		API, MQTT, TFTP, NFS string
-		PID                  int
+		API, MQTT, TFTP, NFS, DHCP string
+		PID                        int
 	}
 }
 
