@@ -56,7 +56,8 @@ func (e *end) Error() string {
 // newSender opens a port of its own for the transfer. Answers leave from the
 // address that the requests came to, if that is known.
 func newSender(from netip.Addr, client netip.AddrPort, block int, retransmit, giveUp time.Duration) (*sender, error) {
-	family, to := unix.AF_INET, unix.Sockaddr(nil)
+	family := unix.AF_INET
+	var to unix.Sockaddr
 	if client.Addr().Is4() {
 		to = &unix.SockaddrInet4{Port: int(client.Port()), Addr: client.Addr().As4()}
 	} else {
