@@ -82,7 +82,7 @@ func (c *call) streamBoot(uuid string) error {
 			}
 		})
 	}()
-	defer func() { cancel(); <-followed }()
+	defer func() { cancel(); <-followed }() //nolint:errcheck // the stream ends in any case
 	boots, err := c.api.Conductor.BootLog(ctx, uuid)
 	if err != nil {
 		return out.broken(err)
