@@ -282,8 +282,9 @@ default_image = %q
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The units' reports are everybody's to write down; all else is the claimant's.
+	// What units and boots report is everybody's to write down; all else is the claimant's.
 	for _, n := range []*baremetal.Node{&off, &after} {
+		n.DriverInternalInfo, n.UpdatedAt = n.DriverInternalInfo.Without("boot"), time.Time{}
 		n.Work.Version, n.Work.ObservedBoot, n.Work.ObservedSeq = 0, 0, 0
 	}
 	if d := cmp.Diff(off, after); d != "" {
