@@ -172,14 +172,14 @@ func (i *Inspect) look(ctx context.Context, t *drivers.Task, s Slot, others []Kn
 	if err != nil {
 		return Pi{}, nil, fmt.Errorf("reading the journal: %w", err)
 	}
-	list, err := i.Sightings(ctx, since.Add(1))
+	seen, err := i.Sightings(ctx, time.Time{})
 	if err != nil {
 		return Pi{}, nil, err
 	}
 	if !s.Powered {
 		return Pi{}, nil, baremetal.Errorf(baremetal.Conflict, "%s was switched off while it was inspected: inspect it again", s.Name)
 	}
-	p, err := i.whose(ctx, t, s, list, others)
+	p, err := i.whose(ctx, t, s, seen, since, others)
 	if err != nil {
 		return p, nil, err
 	}

@@ -170,6 +170,15 @@ func TestInspect(t *testing.T) {
 				w.see(pxe.SeenDHCP, "dc:a6:32:00:00:02", "", "", netip.MustParseAddr("10.0.0.2"))
 				w.see(pxe.SeenBootDHCP, mac, serial, "pi4", here)
 			}, serial: serial},
+		"another node asks without its name": {
+			change: func(w *world) {
+				w.others = []netboot.Known{on(other)}
+				w.see(pxe.SeenTFTP, "", "beef0001", "pi4", netip.MustParseAddr("10.0.0.7"))
+			},
+			onPower: func(w *world) {
+				w.see(pxe.SeenTFTP, "", "", "pi4", netip.MustParseAddr("10.0.0.7"))
+				w.see(pxe.SeenBootDHCP, mac, serial, "pi4", here)
+			}, serial: serial},
 		"another's Pi, by its serial": {
 			change:  func(w *world) { w.others = []netboot.Known{other} },
 			onPower: func(w *world) { w.see(pxe.SeenTFTP, "", "beef0001", "pi4", here) },

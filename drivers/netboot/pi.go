@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"caddyshack/baremetal"
 	"caddyshack/drivers"
@@ -66,11 +67,15 @@ func (p *Pi) take(g *pxe.Sighting) {
 	}
 }
 
-// whose finds the Pi that has asked since the slot has power.
-func (i *Inspect) whose(ctx context.Context, t *drivers.Task, s Slot, list []pxe.Sighting, others []Known) (Pi, error) {
+// whose finds the Pi that has asked since the slot has power, of all that were
+// seen.
+func (i *Inspect) whose(ctx context.Context, t *drivers.Task, s Slot, seen []pxe.Sighting, since time.Time, others []Known) (Pi, error) {
 	var pis []Pi
-	for n := range list {
-		g := &list[n]
+	for n := range seen {
+		g := &seen[n]
+		if !g.Time.After(since) || nameless(g) && atHome(g.Address, seen, others) {
+			continue
+		}
 		if owner := ownerOf(g, others); owner != nil {
 			if owner.Powered {
 				continue // it has its own slot
@@ -100,6 +105,25 @@ func (i *Inspect) whose(ctx context.Context, t *drivers.Task, s Slot, list []pxe
 			"Switch off the one that is powered from elsewhere, then inspect again", s.Name, pis[0], pis[1])
 	}
 	return pis[0], swapped(t, s, pis[0])
+}
+
+// nameless tells whether a sighting tells an address and nothing else of who it
+// is: a Pi that asks for files without its prefix.
+func nameless(g *pxe.Sighting) bool { return g.Serial == "" && g.MAC == "" && g.NodeID == "" }
+
+// atHome tells whether a Pi that is known and has its own slot, with power, has
+// asked from the address by its name.
+func atHome(address netip.Addr, seen []pxe.Sighting, others []Known) bool {
+	for n := range seen {
+		g := &seen[n]
+		if nameless(g) || g.Address != address {
+			continue
+		}
+		if owner := ownerOf(g, others); owner != nil && owner.Powered {
+			return true
+		}
+	}
+	return false
 }
 
 func ownerOf(g *pxe.Sighting, others []Known) *Known {
