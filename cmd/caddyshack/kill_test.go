@@ -259,11 +259,20 @@ func killOnce(t *testing.T, state string, at int) bool {
 	c := startChild(t, state, strconv.Itoa(at))
 	c.provision(t, "active")
 	if _, gone := c.await(t, "active or gone", is("active")); !gone {
-		c.stop(t)
+		// The last point is right after the write that is seen here.
+		_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	}
+	var err error
+	select {
+	case err = <-c.done:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("point %d: the demo did not end within 30 s\n%s", at, c.out)
+	}
+	if err == nil {
 		return false
 	}
 	var exit *exec.ExitError
-	if err := <-c.done; !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 		t.Fatalf("point %d: the demo ended with %v\n%s", at, err, c.out)
 	}
 	next := startChild(t, state, "")
