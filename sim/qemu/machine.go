@@ -25,11 +25,25 @@ func Find() (string, error) {
 	return p, nil
 }
 
+// Board is a kind of computer that QEMU knows.
+type Board string
+
+const (
+	// Virt is QEMU's own board. It boots a Pi's kernel fastest, and brings a
+	// device tree of its own.
+	Virt Board = "virt"
+	// RaspberryPi3 is a Raspberry Pi 3B, with the fetched device tree and a USB
+	// network adapter in place of its own. It suits [pi.Pi3].
+	RaspberryPi3 Board = "raspi3b"
+)
+
 // Config says how a guest runs.
 type Config struct {
 	// Program is QEMU, as Find returns it. Required.
 	Program string
-	// MemoryMB is the guest's memory in MiB; 0 = 256.
+	// Board is the kind of computer; "" = Virt.
+	Board Board
+	// MemoryMB is the guest's memory in MiB; 0 = 256. A RaspberryPi3 has 1024.
 	MemoryMB int
 	// TAP is the name of an existing TAP interface for the guest's network
 	// port; "" = QEMU's user network, with relays to the NFS server.
@@ -56,8 +70,18 @@ func New(cfg Config) (*Machine, error) {
 	if cfg.Program == "" {
 		return nil, ErrMissing
 	}
+	switch cfg.Board {
+	case "":
+		cfg.Board = Virt
+	case Virt, RaspberryPi3:
+	default:
+		return nil, fmt.Errorf("QEMU's board %q is not one of %q, %q", cfg.Board, Virt, RaspberryPi3)
+	}
 	if cfg.MemoryMB == 0 {
 		cfg.MemoryMB = 256
+	}
+	if cfg.Board == RaspberryPi3 {
+		cfg.MemoryMB = 1024 // QEMU takes nothing else
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -65,30 +89,49 @@ func New(cfg Config) (*Machine, error) {
 	return &Machine{cfg: cfg, log: cfg.Log}, nil
 }
 
-// UART is the kernel's name of the serial port of QEMU's own board.
-func (m *Machine) UART() string { return "ttyAMA0" }
+// UART is the kernel's name of the serial port.
+func (m *Machine) UART() string {
+	if m.cfg.Board == Virt {
+		return "ttyAMA0"
+	}
+	return "" // as on the Pi
+}
 
 // processors of the models, as QEMU names them.
 var processors = map[pi.Model]string{pi.Pi3: "cortex-a53", pi.Pi3Plus: "cortex-a53", pi.Pi4: "cortex-a72", pi.Pi5: "cortex-a76"}
 
-// powerKey is the command that presses the board's power key, as the
+// powerKey is the command that presses what Linux sees as a power key, as the
 // gpio-shutdown overlay makes of the shutdown pin.
-const powerKey = `{"execute":"system_powerdown"}`
+func (m *Machine) powerKey() string {
+	if m.cfg.Board == Virt {
+		return `{"execute":"system_powerdown"}` // a GPIO key of the board
+	}
+	return `{"execute":"send-key","arguments":{"keys":[{"type":"qcode","data":"power"}]}}` // of the USB keyboard
+}
 
 // qmpFD is the number under which the guest's QEMU finds its control socket.
 const qmpFD = 3
 
 // arguments is QEMU's command line. network is the value of -netdev without
-// its id. The board is QEMU's own, which brings its device tree, and on which a
-// Pi's kernel boots fastest.
+// its id.
 func (m *Machine) arguments(l pi.Loaded, cmdline, network string) []string {
 	args := []string{
-		"-M", "virt", "-cpu", processors[l.Model], "-smp", "1", "-m", strconv.Itoa(m.cfg.MemoryMB), "-display", "none", "-monitor", "none",
+		"-M", string(m.cfg.Board), "-m", strconv.Itoa(m.cfg.MemoryMB), "-display", "none", "-monitor", "none",
 		// A reset ends QEMU, as the next boot begins in the boot ROM.
 		"-no-reboot", "-kernel", l.Kernel, "-append", cmdline,
-		"-chardev", "stdio,id=line,signal=off", "-serial", "chardev:line",
+		"-chardev", "stdio,id=line,signal=off",
 		"-chardev", fmt.Sprintf("socket,id=control,fd=%d", qmpFD), "-mon", "chardev=control,mode=control",
-		"-netdev", network + ",id=net", "-device", "virtio-net-pci,netdev=net,romfile=,mac=" + l.MAC,
+		"-netdev", network + ",id=net",
+	}
+	switch m.cfg.Board {
+	case RaspberryPi3:
+		args = append(args, "-dtb", l.DeviceTree, "-accel", "tcg,thread=single",
+			"-device", "usb-net,netdev=net,mac="+l.MAC, "-device", "usb-kbd",
+			"-serial", "null", "-serial", "chardev:line") // the second is the mini UART
+	default:
+		args = append(args, "-cpu", processors[l.Model], "-smp", "1",
+			"-device", "virtio-net-pci,netdev=net,romfile=,mac="+l.MAC,
+			"-serial", "chardev:line")
 	}
 	if l.Initramfs != "" {
 		args = append(args, "-initrd", l.Initramfs)

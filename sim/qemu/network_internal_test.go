@@ -142,4 +142,7 @@ func TestQEMUThatFails(t *testing.T) {
 	if _, err := New(Config{}); !errors.Is(err, ErrMissing) {
 		t.Errorf("without a program: %v", err)
 	}
+	if _, err := New(Config{Program: "x", Board: "toaster"}); err == nil || !strings.Contains(err.Error(), "toaster") {
+		t.Errorf("with an unknown board: %v", err)
+	}
 }
