@@ -1,0 +1,193 @@
+//go:build qemu
+
+package qemu_test
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"caddyshack/pxe"
+	"caddyshack/pxe/images"
+	"caddyshack/pxe/images/demo"
+	"caddyshack/pxe/nfsd"
+	"caddyshack/pxe/nfsd/rootfs"
+	"caddyshack/pxe/roots"
+	"caddyshack/pxe/tftpd"
+	"caddyshack/sim/pi"
+	"caddyshack/sim/qemu"
+)
+
+const (
+	node   = "11111111-2222-3333-4444-555555555503"
+	serial = "c0ff0b33"
+	mac    = "b8:27:eb:ff:0b:33"
+)
+
+// own is the Pi's address, to which alone its root is open.
+var own = netip.MustParseAddr("127.77.93.3")
+
+// serve runs a server until the test ends.
+func serve(t *testing.T, run func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// publish serves the demo image to the Pi, and returns where TFTP is.
+func publish(t *testing.T) netip.AddrPort {
+	t.Helper()
+	builder := demo.New(demo.Config{RequireReal: true})
+	if err := builder.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	store, err := images.Open(images.Config{Dir: t.TempDir(), Builtins: map[string]images.Builtin{demo.Name: builder}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	nfs := &nfsd.Server{Addr: "127.0.0.1:0", StateDir: dir}
+	if err := nfs.Listen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, nfs.Serve)
+	trees, err := tftpd.NewTrees(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tftp, err := tftpd.Listen(t.Context(), tftpd.Config{Addr: "127.0.0.1:0", Source: trees})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, tftp.Serve)
+	served := roots.NewNFS(nfs, rootfs.Auto)
+	m, err := roots.Open(roots.Config{Dir: dir, Trees: served, Exports: served, BootFiles: trees})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &pxe.LocalOSServer{Images: store, Roots: m, Dir: t.TempDir(), Address: netip.MustParseAddr("127.0.0.1"),
+		NFSPort: uint16(nfs.BoundAddr().(*net.TCPAddr).Port)}
+	err = s.CreateRoot(t.Context(), pxe.RootRequest{NodeID: node, Generation: "1", Hostname: "three", MAC: mac, Image: pxe.ImageSource{URL: "builtin:demo"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Export(t.Context(), pxe.PublishRequest{NodeID: node, Client: own, MAC: mac, Serial: serial}); err != nil {
+		t.Fatal(err)
+	}
+	return tftp.Addr()
+}
+
+// line is a serial line at which the test types.
+type line struct {
+	keys chan byte
+
+	mu   sync.Mutex
+	text []byte
+	more chan struct{} // closed when there is more
+	from int
+}
+
+func (l *line) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, p...)
+	close(l.more)
+	l.more = make(chan struct{})
+	return len(p), nil
+}
+
+func (l *line) Read(ctx context.Context, p []byte) (int, error) {
+	select {
+	case p[0] = <-l.keys:
+		return 1, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+func (l *line) Flush() {}
+
+// wait waits for a text after what was waited for before.
+func (l *line) wait(t *testing.T, text string) string {
+	t.Helper()
+	deadline := time.After(8 * time.Minute)
+	for {
+		l.mu.Lock()
+		rest, more := l.text[l.from:], l.more
+		before, _, found := bytes.Cut(rest, []byte(text))
+		if found {
+			l.from += len(before) + len(text)
+		}
+		l.mu.Unlock()
+		if found {
+			return string(before)
+		}
+		select {
+		case <-more:
+		case <-deadline:
+			t.Fatalf("%q is not printed; there is:\n%s", text, rest)
+		}
+	}
+}
+
+// TestRaspberryPi3 boots what a virtual Pi 3B fetched, its own device tree
+// included, on QEMU's model of that board, to a prompt on its mini UART.
+func TestRaspberryPi3(t *testing.T) {
+	t.Parallel()
+	program, err := qemu.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	computer, err := qemu.New(qemu.Config{Program: program, Board: qemu.RaspberryPi3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &line{keys: make(chan byte, 1000), more: make(chan struct{})}
+	halted := make(chan struct{})
+	p, err := pi.New(pi.Config{Model: pi.Pi3, MAC: mac, Serial: serial, Address: own, TFTP: publish(t), Line: l, Computer: computer, Dir: t.TempDir(),
+		OnEvent: func(e pi.Event) {
+			if e.Stage == pi.StageHalted {
+				close(halted)
+			}
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	began := time.Now()
+	p.Power(true)
+	l.wait(t, "bcm2710-rpi-3-b.dtb: ")
+	const prompt = "root@three:~# "
+	l.wait(t, prompt)
+	t.Logf("prompt after %s", time.Since(began))
+	for _, c := range []byte("cat /proc/device-tree/model; cat /sys/class/tty/console/active\r") {
+		l.keys <- c
+	}
+	l.wait(t, "console/active")
+	if got := l.wait(t, prompt); !bytes.Contains([]byte(got), []byte("Raspberry Pi 3 Model B")) || !bytes.Contains([]byte(got), []byte("ttyS0")) {
+		t.Errorf("the guest runs on %q", got)
+	}
+	p.ShutdownRequest()
+	select {
+	case <-halted:
+	case <-time.After(5 * time.Minute):
+		t.Error("it does not hear its shutdown pin")
+	}
+	if p.Alive() {
+		t.Error("it is alive after its shutdown")
+	}
+	if t.Failed() {
+		t.Logf("its line:\n%s", l.text)
+	}
+}
