@@ -70,10 +70,14 @@ fuzz: go-version ## Every Go fuzz target, a minute in all
 
 .PHONY: test-netboot
 test-netboot: build ## The demo image in QEMU, with its root over our NFS; cards with the real firmware; demo --pi qemu; a guest on a segment of its own (as root)
-	@$(GO) test -tags qemu -count=1 -timeout 15m ./pxe/images/demo/... ./pxe/card ./sim/qemu
+	@$(GO) test -tags qemu -count=1 -timeout 15m ./pxe/images/demo/... ./pxe/card
 	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) test -tags 'e2e qemu' -count=1 -timeout 15m -run QEMU ./e2e
 	@$(GO) test -tags 'e2e netns qemu' -c -o bin/tap.test ./e2e
 	@cd e2e && CADDYSHACK_BIN=$(abspath $(BIN)) ../scripts/netns $(abspath bin/tap.test) -test.run '^TestTAP' -test.timeout 10m
+
+.PHONY: test-raspi3b
+test-raspi3b: go-version ## What a virtual Pi 3B fetched, its device tree included, on QEMU's own model of that board (2 min; wants a quiet machine)
+	@$(GO) test -tags qemu -v -count=1 -timeout 15m -run TestRaspberryPi3 ./sim/qemu
 
 .PHONY: test-dhcp
 test-dhcp: build ## DHCP with real packets in namespaces: every model, dnsmasq, udhcpc, attacks (as root)

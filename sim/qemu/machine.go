@@ -100,14 +100,9 @@ func (m *Machine) UART() string {
 // processors of the models, as QEMU names them.
 var processors = map[pi.Model]string{pi.Pi3: "cortex-a53", pi.Pi3Plus: "cortex-a53", pi.Pi4: "cortex-a72", pi.Pi5: "cortex-a76"}
 
-// powerKey is the command that presses what Linux sees as a power key, as the
-// gpio-shutdown overlay makes of the shutdown pin.
-func (m *Machine) powerKey() string {
-	if m.cfg.Board == Virt {
-		return `{"execute":"system_powerdown"}` // a GPIO key of the board
-	}
-	return `{"execute":"send-key","arguments":{"keys":[{"type":"qcode","data":"power"}]}}` // of the USB keyboard
-}
+// powerKey is the command that presses the power key of QEMU's own board, as the
+// gpio-shutdown overlay makes of the shutdown pin. A RaspberryPi3 has none.
+const powerKey = `{"execute":"system_powerdown"}`
 
 // qmpFD is the number under which the guest's QEMU finds its control socket.
 const qmpFD = 3
@@ -125,8 +120,7 @@ func (m *Machine) arguments(l pi.Loaded, cmdline, network string) []string {
 	}
 	switch m.cfg.Board {
 	case RaspberryPi3:
-		args = append(args, "-dtb", l.DeviceTree, "-accel", "tcg,thread=single",
-			"-device", "usb-net,netdev=net,mac="+l.MAC, "-device", "usb-kbd",
+		args = append(args, "-dtb", l.DeviceTree, "-device", "usb-net,netdev=net,mac="+l.MAC,
 			"-serial", "null", "-serial", "chardev:line") // the second is the mini UART
 	default:
 		args = append(args, "-cpu", processors[l.Model], "-smp", "1",

@@ -52,7 +52,7 @@ func (m *Machine) Run(ctx context.Context, l pi.Loaded) error {
 	var work sync.WaitGroup
 	work.Go(control.listen)
 	work.Go(func() { typeKeys(helped, keys, l.Typed) })
-	work.Go(func() { pressKey(helped, control, m.powerKey(), l.Shutdown) })
+	work.Go(func() { pressKey(helped, control, l.Shutdown) })
 	err = cmd.Wait()
 	stop()
 	work.Wait()
@@ -90,7 +90,7 @@ func typeKeys(ctx context.Context, keys io.Writer, typed func(context.Context, [
 
 // pressKey turns pulls of the shutdown pin into the power key. A system that
 // is not up yet does not see it, as on a Pi.
-func pressKey(ctx context.Context, c *control, key string, shutdown <-chan struct{}) {
+func pressKey(ctx context.Context, c *control, shutdown <-chan struct{}) {
 	if err := c.send(negotiate); err != nil {
 		return // QEMU has ended, and Run tells
 	}
@@ -99,7 +99,7 @@ func pressKey(ctx context.Context, c *control, key string, shutdown <-chan struc
 		case <-ctx.Done():
 			return
 		case <-shutdown:
-			if err := c.send(key); err != nil {
+			if err := c.send(powerKey); err != nil {
 				return
 			}
 		}
