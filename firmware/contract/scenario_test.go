@@ -192,7 +192,11 @@ func (s *scenario) begin() {
 	}
 	for key, slots := range map[string]map[int]string{"halt_ms": s.slot["halt_s"], "boot_ms": s.slot["boot_s"]} {
 		for slot, v := range slots {
-			s.do("slot %d set %s=%s000", slot, key, v)
+			seconds, err := strconv.Atoi(v)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			s.do("slot %d set %s=%d", slot, key, seconds*1000)
 		}
 	}
 }

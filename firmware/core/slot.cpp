@@ -99,6 +99,8 @@ void Slot::ask_shutdown(uint16_t wait_s, Why why) {
   want_ = cycle_ = false;
   wait_s_ = wait_s == 0 ? kDefaultWaitS : wait_s;
   dead_ = 0;
+  // One that has come up and halts between two samples was alive all the same.
+  if (!(steady_ & in::kAliveN)) seen_alive_ = true;
   go(Power::Stopping, why);
   shutdown_left_ = times::kShutdownPulse;
 }

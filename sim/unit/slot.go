@@ -370,6 +370,8 @@ func (s *slot) press(now, held time.Duration) (events []bus.EventName) {
 func (s *slot) shutDown(now, wait time.Duration, why bus.Why) {
 	s.want, s.why = false, why
 	s.phase, s.deadline, s.dead = phaseShutting, now+wait, 0
+	// One that has come up and halts between two samples was alive all the same.
+	s.seenAlive = s.seenAlive || s.pgood && s.readAlive()
 	s.shdn++
 	if s.dev != nil {
 		s.dev.ShutdownRequest()
