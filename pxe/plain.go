@@ -74,12 +74,10 @@ type BootStatus struct {
 	Conflict string `json:"conflict,omitempty"`
 }
 
-// Gave tells whether the node has given a sign, or one that comes after it.
+// Gave tells whether the node has given a sign. A system that asks for a login
+// or phones home has mounted its root; of those two neither stands for the other.
 func (b BootStatus) Gave(sign Sign) bool {
-	order := Signs()
-	return slices.ContainsFunc(b.Signs, func(given Sign) bool {
-		return slices.Index(order, given) >= slices.Index(order, sign)
-	})
+	return slices.Contains(b.Signs, sign) || sign == SignMounted && len(b.Signs) > 0
 }
 
 // MountStatus says whether a node has mounted its root since that was expected.

@@ -9,6 +9,7 @@ import (
 	"caddyshack/baremetal"
 	"caddyshack/drivers"
 	"caddyshack/pxe"
+	"caddyshack/pxe/bootlog"
 )
 
 // Watchdog waits for a machine to boot, and helps one that stands still. It
@@ -51,6 +52,9 @@ func (w Watchdog) Await(ctx context.Context, boot BootService, t *drivers.Task) 
 		within = 5 * time.Minute
 	}
 	wait := drivers.Wait{Reason: awaited[w.Mark], Hint: s.Report.String(), Within: within, Poll: watchPoll, Callback: true}
+	if hint := unmarked[w.Mark]; hint != "" && s.Report.Stage == bootlog.StageLogin {
+		wait.Hint = hint
+	}
 	if !s.Report.Stalled {
 		if left := time.Until(s.Report.Due); left > 0 {
 			wait.Poll = min(wait.Poll, left+time.Millisecond)
@@ -92,4 +96,13 @@ var awaited = map[pxe.Sign]string{
 	pxe.SignMounted: "the machine has not mounted its root yet",
 	pxe.SignLogin:   "the machine has not asked for a login on its serial console yet",
 	pxe.SignHome:    "the machine's system has not told that it is up yet",
+}
+
+// unmarked says what keeps the mark of a system away that is up by another
+// sign. A power-cycle would not help.
+var unmarked = map[pxe.Sign]string{
+	pxe.SignLogin: "Its system is up, as it has phoned home, but no prompt was seen on its serial console: " +
+		"driver_info.console_port may be another slot's line, or cmdline.txt of the image may lack console=serial0,115200",
+	pxe.SignHome: "Its system asks for a login on its serial console, but has not phoned home: " +
+		"the image may lack cloud-init (or whatever else asks for the URL in /etc/caddyshack-phone-home), or a firewall drops it",
 }

@@ -1,6 +1,7 @@
 package nfsroot_test
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"testing"
@@ -35,6 +36,7 @@ func (j journal) Put(_ context.Context, key, value string) error {
 func TestWatchdog(t *testing.T) {
 	t.Parallel()
 	stalled := bootlog.Report{Stalled: true, Stage: bootlog.StageFile, Where: "stalled in kernel8.img at 3.1 MB of 24 MB", Cause: "the network is bad"}
+	up := bootlog.Report{Stage: bootlog.StageLogin, Where: "system is up, 3 s after power-on"}
 	going := bootlog.Report{Where: "fetching kernel8.img", Due: time.Now().Add(time.Hour)}
 	for name, tc := range map[string]struct {
 		dog    nfsroot.Watchdog
@@ -43,19 +45,23 @@ func TestWatchdog(t *testing.T) {
 		cycles string
 		// want: done, wait, cycle, or the error's text
 		want string
+		// hint is of a wait; "" = that a file is fetched
+		hint string
 	}{
-		"mounted":                  {nfsroot.Watchdog{}, []pxe.Sign{pxe.SignMounted}, stalled, "", "done"},
-		"a later sign counts":      {nfsroot.Watchdog{}, []pxe.Sign{pxe.SignHome}, going, "", "done"},
-		"mounted is not enough":    {nfsroot.Watchdog{Mark: pxe.SignHome}, []pxe.Sign{pxe.SignMounted, pxe.SignLogin}, going, "", "wait"},
-		"phoned home":              {nfsroot.Watchdog{Mark: pxe.SignHome}, []pxe.Sign{pxe.SignMounted, pxe.SignHome}, going, "", "done"},
-		"login":                    {nfsroot.Watchdog{Mark: pxe.SignLogin}, []pxe.Sign{pxe.SignMounted, pxe.SignLogin}, going, "", "done"},
-		"under way":                {nfsroot.Watchdog{}, nil, going, "", "wait"},
-		"first stall":              {nfsroot.Watchdog{}, nil, stalled, "", "cycle"},
-		"last try":                 {nfsroot.Watchdog{}, nil, stalled, "1", "cycle"},
-		"tries are used up":        {nfsroot.Watchdog{}, nil, stalled, "2", "stalled in kernel8.img at 3.1 MB of 24 MB: the network is bad; 2 power-cycles did not help"},
-		"more tries":               {nfsroot.Watchdog{Tries: 3}, nil, stalled, "2", "cycle"},
-		"never cycled":             {nfsroot.Watchdog{Tries: -1}, nil, stalled, "", "stalled in kernel8.img at 3.1 MB of 24 MB: the network is bad"},
-		"hangs after its root was": {nfsroot.Watchdog{Mark: pxe.SignLogin}, []pxe.Sign{pxe.SignMounted}, stalled, "", "cycle"},
+		"mounted":                  {nfsroot.Watchdog{}, []pxe.Sign{pxe.SignMounted}, stalled, "", "done", ""},
+		"a later sign counts":      {nfsroot.Watchdog{}, []pxe.Sign{pxe.SignHome}, going, "", "done", ""},
+		"mounted is not enough":    {nfsroot.Watchdog{Mark: pxe.SignHome}, []pxe.Sign{pxe.SignMounted, pxe.SignLogin}, going, "", "wait", ""},
+		"phoned home":              {nfsroot.Watchdog{Mark: pxe.SignHome}, []pxe.Sign{pxe.SignMounted, pxe.SignHome}, going, "", "done", ""},
+		"login":                    {nfsroot.Watchdog{Mark: pxe.SignLogin}, []pxe.Sign{pxe.SignMounted, pxe.SignLogin}, going, "", "done", ""},
+		"up, but silent":           {nfsroot.Watchdog{Mark: pxe.SignLogin}, []pxe.Sign{pxe.SignMounted, pxe.SignHome}, up, "", "wait", "no prompt was seen on its serial console"},
+		"up, but not home":         {nfsroot.Watchdog{Mark: pxe.SignHome}, []pxe.Sign{pxe.SignMounted, pxe.SignLogin}, up, "", "wait", "has not phoned home: the image may lack cloud-init"},
+		"under way":                {nfsroot.Watchdog{}, nil, going, "", "wait", ""},
+		"first stall":              {nfsroot.Watchdog{}, nil, stalled, "", "cycle", ""},
+		"last try":                 {nfsroot.Watchdog{}, nil, stalled, "1", "cycle", ""},
+		"tries are used up":        {nfsroot.Watchdog{}, nil, stalled, "2", "stalled in kernel8.img at 3.1 MB of 24 MB: the network is bad; 2 power-cycles did not help", ""},
+		"more tries":               {nfsroot.Watchdog{Tries: 3}, nil, stalled, "2", "cycle", ""},
+		"never cycled":             {nfsroot.Watchdog{Tries: -1}, nil, stalled, "", "stalled in kernel8.img at 3.1 MB of 24 MB: the network is bad", ""},
+		"hangs after its root was": {nfsroot.Watchdog{Mark: pxe.SignLogin}, []pxe.Sign{pxe.SignMounted}, stalled, "", "cycle", ""},
 	} {
 		p := &place{status: pxe.BootStatus{Signs: tc.signs, Report: tc.report}}
 		task := &drivers.Task{Node: baremetal.Node{UUID: baremetal.NewUUID()}, Journal: journal{drivers.CyclesKey: tc.cycles}}
@@ -71,7 +77,7 @@ func TestWatchdog(t *testing.T) {
 			}
 		case result.Wait != nil:
 			got = "wait"
-			if !strings.Contains(result.Wait.Hint, "fetching kernel8.img") || result.Wait.Poll <= 0 || result.Wait.Within <= 0 {
+			if !strings.Contains(result.Wait.Hint, cmp.Or(tc.hint, "fetching kernel8.img")) || result.Wait.Poll <= 0 || result.Wait.Within <= 0 {
 				t.Errorf("%s: %+v", name, result.Wait)
 			}
 		}
