@@ -54,7 +54,7 @@ func TestReconnectSubscribesAnew(t *testing.T) {
 		lost := make(chan error, 8)
 		c, err := bus.NewClient(bus.ClientConfig{
 			Broker: url, ClientID: "bpu-1", User: "bpu-1", Password: bustest.Password("bpu-1"), BackOff: 5 * time.Millisecond,
-			Subscriptions: []bus.Subscription{{Filter: topic("bpu-1", "cmd"), QoS: 1}},
+			Subscriptions: []string{topic("bpu-1", "cmd")},
 			OnMessage:     func(m bus.Message) { heard <- string(m.Payload) },
 			OnConnect:     func(context.Context) { connects <- struct{}{} },
 			OnLost:        func(err error) { lost <- err },
@@ -122,11 +122,9 @@ func TestUnitCannotSubscribeToOthers(t *testing.T) {
 		heard := make(chan bus.Message, 8)
 		c, err := bus.NewClient(bus.ClientConfig{
 			Broker: url, ClientID: "x", User: "bpu-1", Password: bustest.Password("bpu-1"),
-			Subscriptions: []bus.Subscription{
-				{Filter: "#", QoS: 1}, {Filter: bus.Root + "/#", QoS: 1}, {Filter: topic("+", "#"), QoS: 1}, {Filter: topic("bpu-1", "#"), QoS: 1},
-			},
-			OnMessage: func(m bus.Message) { heard <- m },
-			BackOff:   time.Hour,
+			Subscriptions: []string{"#", bus.Root + "/#", topic("+", "#"), topic("bpu-1", "#")},
+			OnMessage:     func(m bus.Message) { heard <- m },
+			BackOff:       time.Hour,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -245,4 +243,52 @@ func TestPublishWithoutConnection(t *testing.T) {
 			t.Errorf("broker address %q is accepted", bad)
 		}
 	}
+}
+
+// What comes while other clients are cut off arrives: each one's will, and what others publish meanwhile.
+func TestNothingIsLostWhenClientsGo(t *testing.T) {
+	t.Parallel()
+	bustest.Each(t, func(t *testing.T, start func(...string) string) {
+		const rounds = 5
+		units := make([]string, 16)
+		for i := range units {
+			units[i] = fmt.Sprintf("bpu-%d", i)
+		}
+		url := start(units...)
+		boss := bustest.Listen(t, url, bustest.ControllerUser, topic("+", "status"), topic("+", "info"), topic("+", "telemetry"),
+			topic("+", "slot/+/state"), topic("+", "slot/+/ack"), topic("+", "slot/+/event"), bus.Root+"/ping")
+		for round := range rounds {
+			want := map[string]bool{}
+			var clients []*bus.Client
+			for _, u := range units {
+				will := fmt.Sprintf("%s gone %d", u, round)
+				want[will] = true
+				c, err := bus.NewClient(bus.ClientConfig{
+					Broker: url, ClientID: u, User: u, Password: bustest.Password(u), BackOff: 10 * time.Millisecond,
+					Will:          &bus.Message{Topic: topic(u, "status"), Payload: []byte(will), QoS: 1},
+					Subscriptions: []string{topic(u, "cmd"), topic(u, "slot/+/cmd")},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Abort()
+				clients = append(clients, c)
+			}
+			for _, c := range clients {
+				if err := c.WaitConnected(bustest.Context(t)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i, c := range clients {
+				go c.Abort()
+				said := fmt.Sprintf("said %d in %d", i, round)
+				want[said] = true
+				boss.Send(t, bus.Root+"/ping", said, false)
+			}
+			for len(want) > 0 {
+				m := boss.Next(t)
+				delete(want, string(m.Payload))
+			}
+		}
+	})
 }

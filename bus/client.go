@@ -26,12 +26,6 @@ type Message struct {
 	Retained bool
 }
 
-// Subscription is a topic filter with the highest QoS wanted.
-type Subscription struct {
-	Filter string
-	QoS    byte
-}
-
 // ClientConfig says how to reach the broker and what to do with the connection.
 type ClientConfig struct {
 	// Broker is tcp://host:port or ssl://host:port.
@@ -50,8 +44,12 @@ type ClientConfig struct {
 	Timeout time.Duration
 	// BackOff is the longest wait before the first new attempt to connect; it doubles up to 32 times that. 0 = 1 s.
 	BackOff time.Duration
-	// Subscriptions are made anew with every connection.
-	Subscriptions []Subscription
+	// Subscriptions are topic filters, made anew with every connection. They ask
+	// for QoS 0 whatever the QoS a message is published with: a clean session
+	// loses with the connection what was on its way, so QoS 1 would add nothing
+	// on TCP but a queue at the broker; and the embedded broker's queue can lose a
+	// message that comes while another client's queue is taken down.
+	Subscriptions []string
 	// OnMessage gets the messages one by one, in order; it may publish. nil = ignore them.
 	OnMessage func(Message)
 	// OnConnect is called when the subscriptions stand, before any message is
@@ -317,8 +315,8 @@ func (c *Client) subscribe(ctx context.Context, s *session) error {
 		return nil
 	}
 	filters := map[string]byte{}
-	for _, sub := range c.cfg.Subscriptions {
-		filters[sub.Filter] = sub.QoS
+	for _, filter := range c.cfg.Subscriptions {
+		filters[filter] = 0
 	}
 	token := s.paho.SubscribeMultiple(filters, nil)
 	if err := c.await(ctx, s, token); err != nil {

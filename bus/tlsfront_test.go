@@ -101,7 +101,7 @@ func TestTLSRecordsFitASmallReceiver(t *testing.T) {
 	c, err := bus.NewClient(bus.ClientConfig{
 		Broker:   recordMeter(t, strings.TrimPrefix(b.TLSURL(), "ssl://"), &longest),
 		ClientID: "bpu-1", User: "bpu-1", Password: bustest.Password("bpu-1"), TLS: &tls.Config{RootCAs: pool},
-		Subscriptions: []bus.Subscription{{Filter: topic("bpu-1", "cmd"), QoS: 1}},
+		Subscriptions: []string{topic("bpu-1", "cmd")},
 		OnMessage:     func(m bus.Message) { heard <- m },
 	})
 	if err != nil {

@@ -160,16 +160,13 @@ type Listener struct {
 	Heard chan bus.Message
 }
 
-// Listen connects as user and subscribes with QoS 1.
+// Listen connects as user and subscribes.
 func Listen(t testing.TB, url, user string, filters ...string) *Listener {
 	t.Helper()
 	l := &Listener{Heard: make(chan bus.Message, 1024)}
 	cfg := bus.ClientConfig{
 		Broker: url, ClientID: user + "-" + rand.Text(), User: user, Password: Password(user), BackOff: 10 * time.Millisecond,
-		OnMessage: func(m bus.Message) { l.Heard <- m }, Log: Log(t),
-	}
-	for _, f := range filters {
-		cfg.Subscriptions = append(cfg.Subscriptions, bus.Subscription{Filter: f, QoS: 1})
+		Subscriptions: filters, OnMessage: func(m bus.Message) { l.Heard <- m }, Log: Log(t),
 	}
 	var err error
 	if l.Client, err = bus.NewClient(cfg); err != nil {

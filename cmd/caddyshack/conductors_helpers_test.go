@@ -34,7 +34,7 @@ func watchAcks(t *testing.T, broker string) (*bus.Client, <-chan bus.Ack) {
 	t.Helper()
 	acks := make(chan bus.Ack, 64)
 	c, err := bus.NewClient(bus.ClientConfig{Broker: broker, ClientID: "watcher", User: "controller", Password: "secret",
-		Subscriptions: []bus.Subscription{{Filter: bus.Root + "/bpu/#", QoS: 1}},
+		Subscriptions: []string{bus.Root + "/bpu/#"},
 		OnMessage: func(m bus.Message) {
 			if topic, err := bus.ParseTopic(m.Topic); err != nil || topic.Kind != bus.KindAck {
 				return

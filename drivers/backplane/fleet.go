@@ -107,11 +107,9 @@ func Start(cfg Config) (*Fleet, error) {
 	var err error
 	f.client, err = bus.NewClient(bus.ClientConfig{
 		Broker: cfg.Broker, ClientID: cfg.ClientID, User: cfg.User, Password: cfg.Password, TLS: cfg.TLS, BackOff: cfg.BackOff,
-		Will: &bus.Message{Topic: bus.ControllerStatusTopic, Payload: []byte(bus.Offline), QoS: 1, Retained: true},
-		Subscriptions: []bus.Subscription{
-			{Filter: bus.Root + "/bpu/#", QoS: 1}, {Filter: bus.ControllerStatusTopic, QoS: 1},
-		},
-		OnMessage: f.message, OnConnect: f.connected, OnLost: f.lost, Log: cfg.Log,
+		Will:          &bus.Message{Topic: bus.ControllerStatusTopic, Payload: []byte(bus.Offline), QoS: 1, Retained: true},
+		Subscriptions: []string{bus.Root + "/bpu/#", bus.ControllerStatusTopic},
+		OnMessage:     f.message, OnConnect: f.connected, OnLost: f.lost, Log: cfg.Log,
 	})
 	if err != nil {
 		cancel()

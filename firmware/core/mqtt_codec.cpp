@@ -89,7 +89,7 @@ size_t encode_subscribe(uint8_t* out, size_t capacity, uint16_t id, const char* 
   writer.word(id);
   for (size_t i = 0; i < count; i++) {
     writer.text(filters[i]);
-    writer.byte(1);
+    writer.byte(0);
   }
   return writer.finish(header(Type::Subscribe, 2));
 }
@@ -162,7 +162,7 @@ bool parse_publish(const Packet& packet, Publish& out) {
   out.qos = (packet.flags >> 1) & 3;
   out.retain = packet.flags & 1;
   out.truncated = packet.truncated;
-  if (out.qos > 1) return false;  // we ask for QoS 1 at most, 3.8.4
+  if (out.qos > 1) return false;  // we ask for 0, but mosquitto's upgrade_outgoing_qos sends as published
   if (packet.size < 2) return false;
   size_t at = 2;
   out.topic.size = word_at(packet.body);

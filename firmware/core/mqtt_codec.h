@@ -34,6 +34,7 @@ struct Publish {
 // Each returns the size of the packet, or 0 when it does not fit.
 size_t encode_connect(uint8_t* out, size_t capacity, const Connect& options);
 size_t encode_publish(uint8_t* out, size_t capacity, const Publish& message);
+// Asks for QoS 0: sessions are clean, so QoS 1 would only keep a queue at the broker until the connection breaks.
 size_t encode_subscribe(uint8_t* out, size_t capacity, uint16_t id, const char* const* filters, size_t count);
 size_t encode_puback(uint8_t* out, size_t capacity, uint16_t id);
 size_t encode_empty(uint8_t* out, size_t capacity, Type type);  // PINGREQ, DISCONNECT

@@ -122,7 +122,7 @@ func (r *updater) connect(ctx context.Context) error {
 		r.units[id] = &unitView{slots: map[int]bus.State{}, acks: map[string]bus.Code{}}
 		own := bus.Root + "/bpu/" + id + "/"
 		for _, leaf := range []string{"status", "info", "telemetry", "ack", "slot/+/state"} {
-			cfg.Subscriptions = append(cfg.Subscriptions, bus.Subscription{Filter: own + leaf, QoS: 1})
+			cfg.Subscriptions = append(cfg.Subscriptions, own+leaf)
 		}
 	}
 	cfg.OnMessage = r.hear

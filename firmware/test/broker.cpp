@@ -204,7 +204,7 @@ void Broker::on_subscribe(const uint8_t* at, const uint8_t* end) {
   at += 2;
   int n = 0;
   while (at < end && n < 3) {
-    if (!take(at, end, filters_[n], sizeof filters_[n]) || end - at < 1 || *at++ != 1) return breach();
+    if (!take(at, end, filters_[n], sizeof filters_[n]) || end - at < 1 || *at++ != 0) return breach();
     answer[4 + n] = suback[n];
     if (suback[n] > 1) filters_[n][0] = 0;
     n++;
@@ -257,6 +257,7 @@ bool Broker::matches(const char* topic) const {
   return false;
 }
 
+// deliver sends with QoS 1 though 0 is asked for, as a mosquitto with upgrade_outgoing_qos does: the most work for the unit.
 void Broker::deliver(const char* topic, const char* payload, size_t size, bool retain) {
   if (to_size_ + size + 128 > kBuffer) return;
   uint8_t* at = to_ + to_size_;

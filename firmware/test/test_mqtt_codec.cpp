@@ -35,7 +35,7 @@ void encoding() {
   CHECK(size == 3 + 7 + 200 && out[1] == (207 & 127) + 128 && out[2] == 1);
   CHECK(encode_publish(out, 100, message) == 0);
   const char* filters[] = {"a", "b/+"};
-  CHECK(equal(out, encode_subscribe(out, sizeof out, 7, filters, 2), BYTES("\x82\x0c\0\7\0\1a\1\0\3b/+\1")));
+  CHECK(equal(out, encode_subscribe(out, sizeof out, 7, filters, 2), BYTES("\x82\x0c\0\7\0\1a\0\0\3b/+\0")));
   CHECK(equal(out, encode_puback(out, sizeof out, 0x102), BYTES("\x40\2\1\2")) && encode_puback(out, 3, 1) == 0);
   CHECK(equal(out, encode_empty(out, sizeof out, Type::Pingreq), BYTES("\xc0\0")) && encode_empty(out, 1, Type::Pingreq) == 0);
 }

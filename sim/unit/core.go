@@ -240,9 +240,9 @@ func (c *core) online(now time.Duration) {
 func (c *core) offline() { c.connected, c.out, c.late = false, nil, nil }
 
 // subscriptions of a unit.
-func (c *core) subscriptions() []bus.Subscription {
+func (c *core) subscriptions() []string {
 	own := bus.Root + "/bpu/" + c.id
-	return []bus.Subscription{{Filter: own + "/cmd", QoS: 1}, {Filter: own + "/slot/+/cmd", QoS: 1}, {Filter: bus.ControllerStatusTopic, QoS: 1}}
+	return []string{own + "/cmd", own + "/slot/+/cmd", bus.ControllerStatusTopic}
 }
 
 // message handles what the broker delivers.
