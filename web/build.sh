@@ -11,7 +11,8 @@ npm ci --ignore-scripts --no-audit --no-fund
 rm -rf "$out"
 mkdir -p "$out/licenses"
 cp src/console.html src/console.css src/console.js src/icon.svg "$out/"
-cp node_modules/@xterm/xterm/css/xterm.css "$out/"
+# The licence stays; remarks of a line, meant for its authors, do not.
+sed '/^ *\/\*.*\*\/ *$/d' node_modules/@xterm/xterm/css/xterm.css >"$out/xterm.css"
 # The source maps are left out, and so is the line that names them.
 for module in xterm addon-fit; do
 	sed '/^\/\/# sourceMappingURL=/d' "node_modules/@xterm/$module/lib/$module.mjs" >"$out/$module.mjs"
