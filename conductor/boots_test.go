@@ -117,6 +117,81 @@ func TestStepPowerCycles(t *testing.T) {
 	}
 }
 
+// standstill is every interface whose machine may have to boot; it never does.
+type standstill struct{ script }
+
+func (*standstill) wait(t *drivers.Task, callback bool) (drivers.Result, error) {
+	if tries := t.Journal.Get(drivers.CyclesKey); tries == "2" {
+		return drivers.Result{}, fmt.Errorf("stalled in kernel8.img after %s tries", tries)
+	}
+	return drivers.WaitFor(drivers.Wait{Reason: "it boots", Callback: callback, Cycle: "stalled in kernel8.img"}), nil
+}
+
+func (*standstill) Validate(context.Context, *drivers.Task) error { return nil }
+func (*standstill) Steps(_ context.Context, _ *drivers.Task, kind baremetal.StepKind) ([]baremetal.Step, error) {
+	if kind == baremetal.DeployStep {
+		return nil, nil
+	}
+	return steps("boot"), nil
+}
+
+func (s *standstill) RunStep(_ context.Context, t *drivers.Task, _ baremetal.StepKind, _ baremetal.Step) (drivers.Result, error) {
+	return s.wait(t, true)
+}
+func (s *standstill) Inspect(_ context.Context, t *drivers.Task) (drivers.Result, error) {
+	return s.wait(t, false)
+}
+func (s *standstill) Rescue(_ context.Context, t *drivers.Task) (drivers.Result, error) {
+	return s.wait(t, true)
+}
+func (s *standstill) Unrescue(_ context.Context, t *drivers.Task) (drivers.Result, error) {
+	return s.wait(t, true)
+}
+
+// Whatever a machine is waited for, it is power-cycled when it stands still,
+// and the wait fails in words.
+func TestEveryWaitPowerCycles(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		from, failed baremetal.ProvisionState
+		ask          conductor.ProvisionRequest
+	}{
+		"clean": {baremetal.Manageable, baremetal.CleanFailed, conductor.ProvisionRequest{Verb: baremetal.VerbClean,
+			CleanSteps: []baremetal.Step{{Interface: "deploy", Name: "boot"}}}},
+		"automated clean": {baremetal.Manageable, baremetal.CleanFailed, conductor.ProvisionRequest{Verb: baremetal.VerbProvide}},
+		"service": {baremetal.Active, baremetal.ServiceFailed, conductor.ProvisionRequest{Verb: baremetal.VerbService,
+			ServiceSteps: []baremetal.Step{{Interface: "deploy", Name: "boot"}}}},
+		"inspect":  {baremetal.Manageable, baremetal.InspectFailed, conductor.ProvisionRequest{Verb: baremetal.VerbInspect}},
+		"rescue":   {baremetal.Active, baremetal.RescueFailed, conductor.ProvisionRequest{Verb: baremetal.VerbRescue, RescuePassword: "open sesame"}},
+		"unrescue": {baremetal.Rescue, baremetal.UnrescueFailed, conductor.ProvisionRequest{Verb: baremetal.VerbUnrescue}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, e := &standstill{}, &eyes{}
+			h := seeing(&s.script, &power{state: baremetal.PowerOn}, e)
+			for _, kind := range []string{"deploy", "inspect", "rescue"} {
+				h.Interfaces[kind], h.Defaults[kind] = map[string]any{"standstill": s}, "standstill"
+			}
+			r := start(t, openStore(t, t.TempDir()), nil, h)
+			n := r.node(t, "n", available)
+			if _, err := r.store.UpdateNode(t.Context(), n.UUID, func(n *baremetal.Node) error { n.SetState(tc.from, time.Now()); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			tc.ask.Minor = 115
+			if err := r.SetProvision(t.Context(), who, n.UUID, tc.ask); err != nil {
+				t.Fatal(err)
+			}
+			got := r.awaitState(t, n.UUID, tc.failed)
+			if !strings.Contains(got.LastError, "stalled in kernel8.img after 2 tries") {
+				t.Errorf("last_error %q", got.LastError)
+			}
+			if cycles := r.events(t, n.UUID, "power-cycled (try "); len(cycles) != 2 || e.powerOns() != 2 {
+				t.Errorf("history has %q; the boot log was told of %d power-ons, want 2", cycles, e.powerOns())
+			}
+		})
+	}
+}
+
 // A power-cycle that was decided before a crash is done once, and not counted again.
 func TestPowerCycleOverACrash(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package drivers
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -41,3 +42,14 @@ type BootWatcher interface {
 // CyclesKey is the key of a step's journal under which the conductor counts how
 // often it has power-cycled the machine because a Wait asked for it.
 const CyclesKey = "power_cycles"
+
+// AfterCycles is added to the reason why a wait fails after so many power-cycles.
+func AfterCycles(n int) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "; one power-cycle did not help"
+	}
+	return fmt.Sprintf("; %d power-cycles did not help", n)
+}

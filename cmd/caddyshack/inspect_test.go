@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,13 +75,16 @@ type piRig struct {
 	sockets map[string]*socket // by unit/slot
 }
 
-func startPiRig(t *testing.T, caddies int) *piRig {
+func startPiRig(t *testing.T, caddies int, change ...func(*Config)) *piRig {
 	t.Helper()
 	r := &piRig{sockets: map[string]*socket{}}
 	var mu sync.Mutex
 	r.plugRig = startPlugRig(t, caddies, func(c *Config) {
 		c.DHCP.Mode, c.DHCP.Listen, c.DHCP.Subnet = "server", "127.0.0.1:0", "127.0.0.0/8"
 		c.DHCP.Range = "127.77.200.1-127.77.200.99"
+		for _, f := range change {
+			f(c)
+		}
 	}, func(i chassis.SlotInfo) (unit.Device, error) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -266,6 +270,56 @@ func TestInspectionLearnsWhoSitsWhere(t *testing.T) {
 	if why := r.inspectInVain(t, "caddy-bpu-1-1"); !strings.Contains(why, "slot 1 of unit bpu-1 is empty") {
 		t.Errorf("of an empty slot it is said: %q", why)
 	}
+}
+
+// deaf is a device that notices power only from a certain time on that it comes.
+type deaf struct {
+	unit.Device
+	until atomic.Int64 // how often it does not
+}
+
+func (d *deaf) Power(on bool) {
+	if !on {
+		d.until.Add(-1)
+	}
+	d.Device.Power(on && d.until.Load() <= 0)
+}
+
+// TestInspectionCyclesSilentPi: a Pi of which nothing is heard is power-cycled.
+func TestInspectionCyclesSilentPi(t *testing.T) {
+	t.Parallel()
+	r := startPiRig(t, 3, func(c *Config) {
+		c.Boot.Watchdog.Power, c.Boot.Watchdog.DHCP = Duration{3 * time.Second}, Duration{time.Second}
+	})
+	const late, never = "caddy-bpu-1-1", "caddy-bpu-1-2"
+	for at, silent := range map[string]int64{"bpu-1/1": 1, "bpu-1/2": 1000} {
+		d := &deaf{Device: r.pi(t, pi.Pi4, int(silent%100)+1)}
+		r.sockets[at].put(d)
+		d.until.Store(silent)
+	}
+	history := func(n baremetal.Node) (cycles []string) {
+		t.Helper()
+		list, err := r.store.History(t.Context(), baremetal.HistoryQuery{NodeUUID: n.UUID, Page: baremetal.Page{Limit: 1000}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range list {
+			if strings.Contains(e.Event, "The machine is power-cycled (try ") {
+				cycles = append(cycles, e.Event)
+			}
+		}
+		return cycles
+	}
+	all := r.inspect(t, late, never)
+	r.found(t, all[late], 2, "rpi4")
+	if c := history(all[late]); len(c) == 0 || !strings.Contains(c[0], "nothing was heard of the Pi in slot 1 of unit bpu-1 for 4s") {
+		t.Errorf("the history of a Pi that is not heard at once: %q", c)
+	}
+	r.refused(t, all[never], "Failed to inspect hardware: nothing was heard of the Pi in slot 2 of unit bpu-1 for 4s", "BOOT_ORDER", "; 2 power-cycles did not help")
+	if c := history(all[never]); len(c) != 2 {
+		t.Errorf("the history of a Pi that is never heard: %q", c)
+	}
+	r.await(t, "off after its inspection has failed", func(all map[string]baremetal.Node) bool { return all[never].PowerState == baremetal.PowerOff })
 }
 
 func TestAdopt(t *testing.T) {

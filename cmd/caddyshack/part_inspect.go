@@ -19,6 +19,7 @@ const inspectNetboot = "netboot"
 func (d *daemon) newInspect(power drivers.Power, boot bootService) *netboot.Inspect {
 	return &netboot.Inspect{
 		Power: power, Slot: d.slotOf, Sightings: boot.Sightings, Nodes: d.knownPis,
+		BootTimeout: d.cfg.Boot.Watchdog.deadlines().FirstFile(), Tries: d.cfg.Boot.Watchdog.tries(),
 		Misplace: func(ctx context.Context, uuid, reason string) error { return d.conductor.Misplace(ctx, uuid, reason) },
 	}
 }

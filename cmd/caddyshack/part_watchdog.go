@@ -17,15 +17,21 @@ func (w WatchdogConfig) deadlines() bootlog.Deadlines {
 	}
 }
 
+// tries is how often a machine is power-cycled as drivers take it: 0 = as
+// usual, negative = never.
+func (w WatchdogConfig) tries() int {
+	switch {
+	case w.Tries == nil:
+		return 0
+	case *w.Tries == 0:
+		return -1
+	}
+	return *w.Tries
+}
+
 // watchdog is what waits for machines that boot.
 func (d *daemon) watchdog() nfsroot.Watchdog {
-	w := nfsroot.Watchdog{Mark: pxe.Sign(d.cfg.Deploy.BootMark), Within: d.cfg.Deploy.BootTimeout.Duration}
-	if tries := d.cfg.Boot.Watchdog.Tries; tries != nil {
-		if w.Tries = *tries; w.Tries == 0 {
-			w.Tries = -1
-		}
-	}
-	return w
+	return nfsroot.Watchdog{Mark: pxe.Sign(d.cfg.Deploy.BootMark), Within: d.cfg.Deploy.BootTimeout.Duration, Tries: d.cfg.Boot.Watchdog.tries()}
 }
 
 // newBootMetrics counts what became of boots.

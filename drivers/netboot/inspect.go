@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"caddyshack/baremetal"
@@ -38,6 +39,9 @@ type Inspect struct {
 	// BootTimeout is how long a Pi may take from power-on to its first request
 	// for a file; 0 = 2 min.
 	BootTimeout time.Duration
+	// Tries is how often a Pi is power-cycled that has not asked for a file by
+	// then, before the inspection fails; 0 = 2, negative = never.
+	Tries int
 	// Grace is how long to wait for the rest once something of the Pi is known;
 	// 0 = 5 s.
 	Grace time.Duration
@@ -52,7 +56,7 @@ const (
 // Keys of the journal.
 const (
 	sinceKey   = "netboot.since"   // the newest sighting before power came on
-	poweredKey = "netboot.powered" // when it did
+	poweredKey = "netboot.powered" // when it did, or was cycled last
 	firstKey   = "netboot.first"   // when something was known first
 	foundKey   = "netboot.found"   // the Pi; only the power is left to be taken away
 )
@@ -189,7 +193,8 @@ func (i *Inspect) look(ctx context.Context, t *drivers.Task, s Slot, others []Kn
 	case p.known(), p.enough() && (over || elapsed(t, firstKey) >= or(i.Grace, 5*time.Second)):
 		return p, nil, nil
 	case over:
-		return p, nil, silent(s, p, patience)
+		wait, err := i.again(ctx, t, silent(s, p, patience))
+		return p, wait, err
 	case p.enough() && t.Journal.Get(firstKey) == "":
 		if err := t.Journal.Put(ctx, firstKey, time.Now().Format(time.RFC3339Nano)); err != nil {
 			return p, nil, err
@@ -202,13 +207,31 @@ func (i *Inspect) look(ctx context.Context, t *drivers.Task, s Slot, others []Kn
 }
 
 // silent says what the lack of requests means.
-func silent(s Slot, p Pi, patience time.Duration) error {
+func silent(s Slot, p Pi, patience time.Duration) string {
 	if p.MAC == "" {
-		return baremetal.Errorf(baremetal.Unavailable, "nothing was heard of the Pi in %s for %s: its EEPROM's BOOT_ORDER may lack network boot (0xf2, or 0xf21), "+
+		return fmt.Sprintf("nothing was heard of the Pi in %s for %s: its EEPROM's BOOT_ORDER may lack network boot (0xf2, or 0xf21), "+
 			"a Pi 3B may not be allowed to boot from the network, or its cable, switch port or DHCP server is not right", s.Name, patience)
 	}
-	return baremetal.Errorf(baremetal.Unavailable, "the Pi in %s (%s) asked for an address, and for no file within %s: "+
+	return fmt.Sprintf("the Pi in %s (%s) asked for an address, and for no file within %s: "+
 		"the DHCP server must name this machine as TFTP server (option 66)", s.Name, p, patience)
+}
+
+// again has a Pi power-cycled that is silent, as a Pi 3B's ROM gives up for good
+// when nobody has answered it for 25 s. Once the tries are used up it is an
+// error.
+func (i *Inspect) again(ctx context.Context, t *drivers.Task, why string) (*drivers.Wait, error) {
+	tries := i.Tries
+	if tries == 0 {
+		tries = 2
+	}
+	cycles, _ := strconv.Atoi(t.Journal.Get(drivers.CyclesKey)) // none is 0
+	if cycles >= tries {
+		return nil, baremetal.Errorf(baremetal.Unavailable, "%s%s", why, drivers.AfterCycles(cycles))
+	}
+	if err := t.Journal.Put(ctx, poweredKey, time.Now().Format(time.RFC3339Nano)); err != nil {
+		return nil, err
+	}
+	return &drivers.Wait{Reason: "the Pi is power-cycled", Hint: why, Within: turnWait, Poll: lookEvery, Cycle: why}, nil
 }
 
 // elapsed is the time since the moment under key; 0 if there is none, or if the

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -108,6 +110,15 @@ func (w *world) inspect(t *testing.T) (baremetal.Node, error) {
 			r.Change(&task.Node)
 			return task.Node, nil
 		}
+		if r.Wait.Cycle != "" {
+			cycles, _ := strconv.Atoi(task.Journal.Get(drivers.CyclesKey))
+			task.Journal.(journal)[drivers.CyclesKey] = strconv.Itoa(cycles + 1)
+			for _, to := range []baremetal.PowerTarget{baremetal.TargetOff, baremetal.TargetOn} {
+				if err := w.SetPower(t.Context(), task, to, 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
 		if r.Wait.Reason == "" || r.Wait.Poll <= 0 || r.Wait.Within <= 0 {
 			t.Fatalf("a wait without reason or end: %+v", r.Wait)
 		}
@@ -139,6 +150,7 @@ func TestInspect(t *testing.T) {
 		moved   string
 		serial  string
 		took    time.Duration // at most
+		cycles  int
 	}{
 		"DHCP tells all": {
 			onPower: func(w *world) { w.see(pxe.SeenBootDHCP, mac, serial, "pi4", here) }, serial: serial, took: time.Second},
@@ -151,18 +163,25 @@ func TestInspect(t *testing.T) {
 				w.see(pxe.SeenBootDHCP, mac, "", "", here)
 				w.after(time.Second, func() { w.see(pxe.SeenTFTP, "", serial, "pi4", here) })
 			}, serial: serial, took: 3 * time.Second},
-		"nothing": {err: "BOOT_ORDER", took: 125 * time.Second},
+		"nothing": {err: "BOOT_ORDER may lack network boot (0xf2, or 0xf21), a Pi 3B may not be allowed to boot from the network, or its cable, switch port or DHCP server is not right; 2 power-cycles did not help",
+			took: 365 * time.Second, cycles: 2},
+		"nothing, until it is power-cycled": {
+			onPower: func(w *world) {
+				if len(w.switched) > 1 {
+					w.see(pxe.SeenBootDHCP, mac, serial, "pi4", here)
+				}
+			}, serial: serial, took: 125 * time.Second, cycles: 1},
 		"no file": {
-			onPower: func(w *world) { w.see(pxe.SeenBootDHCP, mac, "", "pi4", here) }, err: "option 66", took: 125 * time.Second},
+			onPower: func(w *world) { w.see(pxe.SeenBootDHCP, mac, "", "pi4", here) }, err: "option 66", took: 365 * time.Second, cycles: 2},
 		"a system's DHCP is not a Pi's": {
-			onPower: func(w *world) { w.see(pxe.SeenDHCP, mac, "", "", here) }, err: "nothing was heard", took: 125 * time.Second},
+			onPower: func(w *world) { w.see(pxe.SeenDHCP, mac, "", "", here) }, err: "nothing was heard", took: 365 * time.Second, cycles: 2},
 		"two strangers": {
 			onPower: func(w *world) {
 				w.see(pxe.SeenTFTP, "", serial, "", here)
 				w.see(pxe.SeenTFTP, "", "feed0002", "", netip.MustParseAddr("10.0.0.10"))
 			}, err: "two Pis that no node knows"},
 		"what was seen before does not count": {
-			change: func(w *world) { w.see(pxe.SeenTFTP, mac, "feed0009", "pi4", here) }, err: "nothing was heard"},
+			change: func(w *world) { w.see(pxe.SeenTFTP, mac, "feed0009", "pi4", here) }, err: "nothing was heard", cycles: 2},
 		"another node boots meanwhile": {
 			change: func(w *world) { w.others = []netboot.Known{on(other)} },
 			onPower: func(w *world) {
@@ -225,9 +244,9 @@ func TestInspect(t *testing.T) {
 				if took := time.Since(began) - time.Second; c.took != 0 && took > c.took {
 					t.Errorf("it took %s, want at most %s", took, c.took)
 				}
-				want := []baremetal.PowerTarget{baremetal.TargetOn, baremetal.TargetOff}
+				want := slices.Repeat([]baremetal.PowerTarget{baremetal.TargetOn, baremetal.TargetOff}, 1+c.cycles)
 				if w.broken == nil && cmp.Diff(want, w.switched) != "" {
-					t.Errorf("switched %v, want on and off", w.switched)
+					t.Errorf("switched %v, want on and off, with %d power-cycles", w.switched, c.cycles)
 				}
 			})
 		})

@@ -2,7 +2,6 @@ package nfsroot
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -63,7 +62,7 @@ func (w Watchdog) Await(ctx context.Context, boot BootService, t *drivers.Task) 
 	}
 	cycles, _ := strconv.Atoi(t.Journal.Get(drivers.CyclesKey)) // none is 0
 	if cycles >= w.tries() {
-		return drivers.Result{}, baremetal.Errorf(baremetal.Unavailable, "%s%s", s.Report, afterCycles(cycles))
+		return drivers.Result{}, baremetal.Errorf(baremetal.Unavailable, "%s%s", s.Report, drivers.AfterCycles(cycles))
 	}
 	if err := boot.ExpectBoot(ctx, t.Node.UUID); err != nil {
 		return drivers.Result{}, err
@@ -78,16 +77,6 @@ func (w Watchdog) tries() int {
 		return usual
 	}
 	return w.Tries
-}
-
-func afterCycles(n int) string {
-	switch n {
-	case 0:
-		return ""
-	case 1:
-		return "; one power-cycle did not help"
-	}
-	return fmt.Sprintf("; %d power-cycles did not help", n)
 }
 
 // awaited says what a mark's absence means. The texts do not change while a

@@ -40,6 +40,13 @@ func (d Deadlines) complete() Deadlines {
 	return d
 }
 
+// FirstFile is how long a machine that nobody knows may take from power-on to its
+// first request for a file.
+func (d Deadlines) FirstFile() time.Duration {
+	d = d.complete()
+	return d.Power + d.DHCP
+}
+
 // of is the deadline that counts at a point of a boot.
 func (d Deadlines) of(b *Boot, stage Stage) time.Duration {
 	switch stage {
