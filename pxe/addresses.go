@@ -302,7 +302,8 @@ func (a *Addresses) troubleOf(nodeID string) trouble {
 // with a node.
 func (s *Service) HearDHCP(e dhcpd.Event) {
 	if e.MAC != "" {
-		g := Sighting{Kind: SeenDHCP, Time: e.Time, MAC: e.MAC, Serial: e.Serial, Model: e.Model, Address: e.Address, NodeID: e.ID}
+		g := Sighting{Kind: SeenDHCP, Time: e.Time, MAC: e.MAC, Serial: e.Serial, Model: e.Model, Address: e.Address, NodeID: e.ID,
+			AltSerial: e.AltSerial, Revision: e.Revision}
 		if e.Boot {
 			g.Kind = SeenBootDHCP
 		}

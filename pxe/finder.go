@@ -1,9 +1,11 @@
 package pxe
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -28,7 +30,11 @@ type Finder struct {
 	// Astray tells whether a node's machine cannot be where it belongs, and why;
 	// nil means that nobody knows.
 	Astray func(ctx context.Context, nodeID string) (reason string, astray bool)
-	Log    *slog.Logger
+	// Bootcode is the boot loader (tftpd.RootFile) for a Pi 3 that has none to get
+	// and whose serial number nobody knows: with it, it asks for the rest by that
+	// number. Empty = it gets none.
+	Bootcode []byte
+	Log      *slog.Logger
 }
 
 // Knows implements tftpd.Knower.
@@ -47,6 +53,9 @@ type claim struct {
 func (f *Finder) Open(ctx context.Context, client netip.Addr, name string) (*tftpd.File, error) {
 	c := f.claim(client.Unmap(), name)
 	file, err := f.open(ctx, &c, name)
+	if errors.Is(err, tftpd.ErrNotFound) && name == tftpd.RootFile && len(f.Bootcode) > 0 && f.Trees.Holder(c.client) == "" && c.known.Serial == "" {
+		file, err = &tftpd.File{ID: c.known.ID, Name: name, Size: int64(len(f.Bootcode)), Body: io.NopCloser(bytes.NewReader(f.Bootcode))}, nil
+	}
 	if err == nil && f.Astray != nil {
 		if reason, astray := f.Astray(ctx, file.ID); astray {
 			_ = file.Body.Close() // it is not read

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,6 +107,41 @@ func (s *segment) get(mac, address, name string) string {
 		s.t.Fatal(err)
 	}
 	return string(text)
+}
+
+// A Pi 3 whose serial number nobody knows gets the boot loader, and nothing more.
+func TestBootcodeForStrangers(t *testing.T) {
+	t.Parallel()
+	s := newSegment(t, false)
+	const macC = "b8:27:eb:00:00:0c"
+	if _, err := s.finder.Service.Addresses.Table.Register(dhcpd.Machine{ID: nodeC, Name: "c", MAC: macC}); err != nil {
+		t.Fatal(err)
+	}
+	for _, given := range []string{"", "the usual one"} {
+		s.finder.Bootcode = []byte(given)
+		want := given
+		if given == "" {
+			want = "missing"
+		}
+		for what, tc := range map[string]struct{ mac, address, name, want string }{
+			"a stranger":                       {macX, "10.0.0.77", "bootcode.bin", want},
+			"one whose MAC is not found":       {"", "10.0.0.78", "bootcode.bin", want},
+			"a node whose serial is not known": {macC, "10.0.0.79", "bootcode.bin", want},
+			"a node, of its own root":          {macA, "10.0.0.5", "bootcode.bin", "rom"},
+			"another file":                     {macX, "10.0.0.77", "start.elf", "missing"},
+			"with a prefix":                    {macX, "10.0.0.77", "0c0c0c0c/bootcode.bin", "missing"},
+			"who pretends":                     {macX, "10.0.0.5", "bootcode.bin", "denied"},
+		} {
+			if got := s.get(tc.mac, tc.address, tc.name); got != tc.want {
+				t.Errorf("%s gets %q, want %q", what, got, tc.want)
+			}
+		}
+	}
+	if list, err := s.finder.Service.Sightings(t.Context(), time.Time{}); err != nil || !slices.ContainsFunc(list, func(g pxe.Sighting) bool {
+		return g.NodeID == nodeC && g.Name == "bootcode.bin" && g.MAC == macC
+	}) {
+		t.Errorf("sightings: %+v, %v", list, err)
+	}
 }
 
 // notices are the texts that a node's people are told.

@@ -24,6 +24,7 @@ import (
 const (
 	nodeA = "11111111-2222-4333-8444-55555555550a"
 	nodeB = "11111111-2222-4333-8444-55555555550b"
+	nodeC = "11111111-2222-4333-8444-55555555550c"
 )
 
 // far is an operating-system server that a test plays.

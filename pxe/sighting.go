@@ -35,8 +35,13 @@ type Sighting struct {
 	// Serial are the last 8 hex digits of the serial number, as the machine
 	// claims them.
 	Serial string `json:"serial,omitempty"`
+	// AltSerial is what Serial would be with its bytes in the other order, if
+	// the packet does not tell which is right: DHCP does not, TFTP does.
+	AltSerial string `json:"alt_serial,omitempty"`
 	// Model is "pi3", "pi3plus", "pi4" or "pi5", as far as its requests tell.
 	Model string `json:"model,omitempty"`
+	// Revision is the board's revision code; 0 if it is not told.
+	Revision uint32 `json:"revision,omitempty"`
 	// Address is what it was given, or where it asked from.
 	Address netip.Addr `json:"address"`
 	// NodeID is the node it is registered as; empty for a stranger.

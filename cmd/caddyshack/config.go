@@ -118,6 +118,9 @@ type BootConfig struct {
 	NFSMountPort   uint16 `toml:"nfs_mount_port"`
 	NFSExportsFile string `toml:"nfs_exports_file"`
 	NFSPIDFile     string `toml:"nfs_pid_file"`
+	// Bootcode is the boot loader that a Pi 3 gets whose serial number is not
+	// known; "" = the first of bootcodes that is there, if any.
+	Bootcode string `toml:"bootcode"`
 	// Remote and Token: the boot service of another process, for roles without boot.
 	Remote string `toml:"remote"`
 	// Serve is where this process offers its boot service to other conductors.

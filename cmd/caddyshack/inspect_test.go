@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -216,6 +218,9 @@ func TestInspectionLearnsWhoSitsWhere(t *testing.T) {
 	}
 	all := r.inspect(t, "caddy-bpu-1-1")
 	r.found(t, all["caddy-bpu-1-1"], 1, "rpi4")
+	if got := all["caddy-bpu-1-1"].Properties.Str("memory_mb"); got != "4096" {
+		t.Errorf("memory_mb %q, want what the board's revision tells", got)
+	}
 	if got := all["caddy-bpu-1-1"].Extra.Str("rack"); got != "one" {
 		t.Errorf("the inspection rule was not applied: extra.rack is %q", got)
 	}
@@ -348,9 +353,10 @@ func TestAdopt(t *testing.T) {
 		t.Errorf("adopting all exits with %d", code)
 	}
 	all = r.nodes(t)
-	// A Pi 3B tells no serial number before it was given its boot loader.
+	// A Pi 3B tells no serial number unless it is given its boot loader, of which
+	// this machine may have none.
 	if n := all["caddy-bpu-1-1"]; n.ProvisionState != baremetal.Manageable || n.ResourceClass != "rpi3" || n.Properties.Str("memory_mb") != "1024" ||
-		!slices.Equal(r.ports(t, n.UUID), []string{macOf(1)}) {
+		!slices.Equal(r.ports(t, n.UUID), []string{macOf(1)}) || n.DriverInfo.Has("serial_number") != (len(r.bootcode(t)) > 0) {
 		t.Errorf("the Pi 3B: %s %q, class %q, %s, ports %q", n.ProvisionState, n.LastError, n.ResourceClass, n.Properties, r.ports(t, n.UUID))
 	}
 	r.found(t, all["caddy-bpu-1-2"], 2, "rpi4")
@@ -359,6 +365,39 @@ func TestAdopt(t *testing.T) {
 	}
 	if code := adopt("nobody"); code != exitFailed {
 		t.Errorf("adopting nobody exits with %d", code)
+	}
+}
+
+// bootcode is the boot loader for Pis that nobody knows.
+func (r *piRig) bootcode(t *testing.T) []byte {
+	t.Helper()
+	text, err := r.cfg.Boot.bootcode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// TestInspectionOfPi3 gives a Pi 3B its boot loader, and nothing to boot, so that
+// it tells its serial number.
+func TestInspectionOfPi3(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "bootcode.bin")
+	if err := os.WriteFile(file, []byte("rom"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := startPiRig(t, 1, func(c *Config) { c.Boot.Bootcode = file })
+	events := make(chan pi.Event, 1000)
+	r.sockets["bpu-1/1"].put(r.watchedPi(t, pi.Pi3, 1, func(e pi.Event) { events <- e }))
+	n := r.inspect(t, "caddy-bpu-1-1")["caddy-bpu-1-1"]
+	r.found(t, n, 1, "rpi3")
+	if n.Properties.Str("memory_mb") != "1024" || !strings.Contains(n.Properties.Str("capabilities"), "model:pi3") {
+		t.Errorf("properties %s", n.Properties)
+	}
+	for len(events) > 0 {
+		if e := <-events; e.Stage == pi.StageConfig || e.Stage == pi.StageKernel {
+			t.Errorf("it came to %q", e.Stage)
+		}
 	}
 }
 

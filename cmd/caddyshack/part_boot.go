@@ -60,7 +60,11 @@ func (d *daemon) openBoot(ctx context.Context) error {
 	if b.service.Own, err = d.openOwnAddresses(); err != nil {
 		return err
 	}
-	finder := &pxe.Finder{Trees: trees, Service: b.service, Astray: d.isAstray, Log: d.log.With("part", "tftp")}
+	bootcode, err := d.cfg.Boot.bootcode()
+	if err != nil {
+		return err
+	}
+	finder := &pxe.Finder{Trees: trees, Service: b.service, Astray: d.isAstray, Bootcode: bootcode, Log: d.log.With("part", "tftp")}
 	if err := d.openTFTP(ctx, b, finder); err != nil {
 		return err
 	}
@@ -70,6 +74,36 @@ func (d *daemon) openBoot(ctx context.Context) error {
 	d.boot = b
 	d.metrics.MustRegister(newOSLinkMetrics(b.service.Link)...)
 	return nil
+}
+
+// bootcodes are where Raspberry Pi OS and Debian's package raspi-firmware have
+// the boot loader of a Pi 3.
+func bootcodes() []string {
+	return []string{"/boot/firmware/bootcode.bin", "/usr/lib/raspi-firmware/bootcode.bin"}
+}
+
+// mostBootcode is more, in bytes, than a boot loader of a Pi 3 can have: it runs
+// in the cache of the GPU.
+const mostBootcode = 128 << 10
+
+// bootcode reads the boot loader for Pi 3s that are not known; nil if there is none.
+func (b *BootConfig) bootcode() ([]byte, error) {
+	if b.Bootcode != "" {
+		text, err := os.ReadFile(b.Bootcode)
+		if err == nil && (len(text) == 0 || len(text) > mostBootcode) {
+			err = fmt.Errorf("it has %d bytes", len(text))
+		}
+		if err != nil {
+			return nil, bad("boot.bootcode", "%s is not the boot loader of a Pi 3 (%v): name a bootcode.bin, as Raspberry Pi OS has it in /boot/firmware, or leave the key out", b.Bootcode, err)
+		}
+		return text, nil
+	}
+	for _, name := range bootcodes() {
+		if text, err := os.ReadFile(name); err == nil && len(text) > 0 && len(text) <= mostBootcode {
+			return text, nil
+		}
+	}
+	return nil, nil
 }
 
 // openTFTP binds TFTP. With networks of their own there is a socket for each

@@ -1,6 +1,7 @@
 package netboot
 
 import (
+	"cmp"
 	"strings"
 
 	"caddyshack/baremetal"
@@ -20,6 +21,19 @@ var boards = map[string]board{
 	"pi5":     {"Raspberry Pi 5", "rpi5", 0},
 }
 
+// memoryOf is the memory in MiB that a board's revision code tells; 0 if it does
+// not: old ones have a number alone.
+func memoryOf(revision uint32) int {
+	const isCode, size, sizes, smallest = 1 << 23, 20, 7, 256
+	if revision&isCode == 0 {
+		return 0
+	}
+	return smallest << (revision >> size & sizes)
+}
+
+// memory is what the Pi has told, or what all of its model have, in MiB; 0 = not known.
+func (p *Pi) memory() int { return cmp.Or(p.Memory, boards[p.Model].memory) }
+
 // cores of every Pi that boots over the network.
 const cores = 4
 
@@ -31,8 +45,8 @@ func (p *Pi) inventory() map[string]any {
 		"memory": map[string]any{}, "disks": []any{}, "interfaces": []any{},
 		"system_vendor": map[string]any{"manufacturer": "Raspberry Pi", "product_name": b.name, "serial_number": p.Serial},
 	}
-	if b.memory > 0 {
-		inventory["memory"] = map[string]any{"physical_mb": b.memory, "total": int64(b.memory) << 20}
+	if m := p.memory(); m > 0 {
+		inventory["memory"] = map[string]any{"physical_mb": m, "total": int64(m) << 20}
 	}
 	if p.MAC != "" {
 		card := map[string]any{"name": "eth0", "mac_address": p.MAC, "has_carrier": true}
@@ -58,12 +72,12 @@ func (p *Pi) enter(n *baremetal.Node) {
 	}
 	set("cpu_arch", "aarch64")
 	set("cpus", cores)
+	if m := p.memory(); m > 0 {
+		set("memory_mb", m)
+	}
 	b, ok := boards[p.Model]
 	if !ok {
 		return
-	}
-	if b.memory > 0 {
-		set("memory_mb", b.memory)
 	}
 	if caps := n.Properties.Str("capabilities"); !strings.Contains(","+caps, ",model:") {
 		n.Properties = n.Properties.With("capabilities", strings.TrimPrefix(caps+",model:"+p.Model, ","))

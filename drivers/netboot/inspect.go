@@ -43,7 +43,8 @@ type Inspect struct {
 	// then, before the inspection fails; 0 = 2, negative = never.
 	Tries int
 	// Grace is how long to wait for the rest once something of the Pi is known;
-	// 0 = 5 s.
+	// 0 = 5 s, or 20 s without a serial number: a Pi 3B starts its network card
+	// anew and asks DHCP again before it tells that.
 	Grace time.Duration
 }
 
@@ -190,7 +191,7 @@ func (i *Inspect) look(ctx context.Context, t *drivers.Task, s Slot, others []Kn
 	patience := or(i.BootTimeout, 2*time.Minute)
 	over := elapsed(t, poweredKey) >= patience
 	switch {
-	case p.known(), p.enough() && (over || elapsed(t, firstKey) >= or(i.Grace, 5*time.Second)):
+	case p.known(), p.enough() && (over || elapsed(t, firstKey) >= i.grace(p)):
 		return p, nil, nil
 	case over:
 		wait, err := i.again(ctx, t, silent(s, p, patience))
@@ -204,6 +205,13 @@ func (i *Inspect) look(ctx context.Context, t *drivers.Task, s Slot, others []Kn
 		Reason: fmt.Sprintf("the Pi in %s has not told all of itself yet (%s)", s.Name, p), Hint: "Its console shows what it does.",
 		Within: turnWait, Poll: lookEvery,
 	}, nil
+}
+
+func (i *Inspect) grace(p Pi) time.Duration {
+	if p.Serial == "" {
+		return or(i.Grace, 20*time.Second)
+	}
+	return or(i.Grace, 5*time.Second)
 }
 
 // silent says what the lack of requests means.

@@ -151,9 +151,10 @@ func TestInspect(t *testing.T) {
 		serial  string
 		took    time.Duration // at most
 		cycles  int
+		memory  int
 	}{
 		"DHCP tells all": {
-			onPower: func(w *world) { w.see(pxe.SeenBootDHCP, mac, serial, "pi4", here) }, serial: serial, took: time.Second},
+			onPower: func(w *world) { w.see(pxe.SeenBootDHCP, mac, serial, "pi4", here) }, serial: serial, took: 6 * time.Second},
 		"TFTP alone, later": {
 			onPower: func(w *world) {
 				w.after(20*time.Second, func() { w.see(pxe.SeenTFTP, "", serial, "pi4", here) })
@@ -163,6 +164,27 @@ func TestInspect(t *testing.T) {
 				w.see(pxe.SeenBootDHCP, mac, "", "", here)
 				w.after(time.Second, func() { w.see(pxe.SeenTFTP, "", serial, "pi4", here) })
 			}, serial: serial, took: 3 * time.Second},
+		"DHCP tells the serial number the other way round": {
+			onPower: func(w *world) {
+				w.seen.Record(pxe.Sighting{Kind: pxe.SeenBootDHCP, Time: time.Now(), MAC: mac, Serial: "0100edfe", AltSerial: serial, Model: "pi4", Address: here, Revision: 0xb03115})
+				w.see(pxe.SeenTFTP, "", serial, "pi4", here)
+			}, serial: serial, memory: 2048, took: time.Second},
+		"the same Pi, by DHCP the other way round": {
+			change: func(w *world) { w.info = map[string]any{"serial_number": "10000000feed0001"} },
+			onPower: func(w *world) {
+				w.seen.Record(pxe.Sighting{Kind: pxe.SeenBootDHCP, Time: time.Now(), MAC: mac, Serial: "0100edfe", AltSerial: serial, Model: "pi4", Address: here})
+			}, serial: "10000000feed0001"},
+		"a Pi 3B, once it has its boot loader": {
+			onPower: func(w *world) {
+				w.see(pxe.SeenBootDHCP, mac, "", "pi3", here)
+				w.see(pxe.SeenTFTP, mac, "", "", here)
+				w.after(12*time.Second, func() { w.see(pxe.SeenTFTP, mac, serial, "", here) })
+			}, serial: serial, memory: 1024, took: 14 * time.Second},
+		"a Pi 3B that gets none": {
+			onPower: func(w *world) {
+				w.see(pxe.SeenBootDHCP, mac, "", "pi3", here)
+				w.see(pxe.SeenTFTP, mac, "", "", here)
+			}, memory: 1024, took: 22 * time.Second},
 		"nothing": {err: "BOOT_ORDER may lack network boot (0xf2, or 0xf21), a Pi 3B may not be allowed to boot from the network, or its cable, switch port or DHCP server is not right; 2 power-cycles did not help",
 			took: 365 * time.Second, cycles: 2},
 		"nothing, until it is power-cycled": {
@@ -170,7 +192,7 @@ func TestInspect(t *testing.T) {
 				if len(w.switched) > 1 {
 					w.see(pxe.SeenBootDHCP, mac, serial, "pi4", here)
 				}
-			}, serial: serial, took: 125 * time.Second, cycles: 1},
+			}, serial: serial, took: 126 * time.Second, cycles: 1},
 		"no file": {
 			onPower: func(w *world) { w.see(pxe.SeenBootDHCP, mac, "", "pi4", here) }, err: "option 66", took: 365 * time.Second, cycles: 2},
 		"a system's DHCP is not a Pi's": {
@@ -237,6 +259,9 @@ func TestInspect(t *testing.T) {
 				}
 				if got := n.DriverInfo.Str("serial_number"); c.err == "" && got != c.serial {
 					t.Errorf("serial %q, want %q", got, c.serial)
+				}
+				if got, _ := n.Properties.Int("memory_mb"); c.memory != 0 && got != c.memory {
+					t.Errorf("memory_mb %d, want %d", got, c.memory)
 				}
 				if !strings.Contains(w.moved["other"], c.moved) || c.moved == "" && len(w.moved) > 0 {
 					t.Errorf("taken out of service: %v", w.moved)

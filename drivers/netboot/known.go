@@ -34,7 +34,7 @@ func (k *Known) Stranger() bool { return k.Pi && k.Serial == "" && len(k.MACs) =
 func (k *Known) is(g *pxe.Sighting) bool {
 	switch {
 	case g.Serial != "" && k.Serial != "":
-		return short(g.Serial) == short(k.Serial)
+		return short(g.Serial) == short(k.Serial) || g.AltSerial == short(k.Serial)
 	case g.MAC != "" && len(k.MACs) > 0:
 		return slices.Contains(k.MACs, g.MAC)
 	case g.NodeID != "":

@@ -19,12 +19,18 @@ type Pi struct {
 	Serial  string     `json:"serial,omitempty"`
 	Model   string     `json:"model,omitempty"` // pi3, pi3plus, pi4, pi5
 	Address netip.Addr `json:"address"`
-	// Asked tells whether it has asked for a file.
+	// Asked tells whether it has asked for a file, Named whether by its serial
+	// number.
 	Asked bool `json:"asked,omitempty"`
+	Named bool `json:"named,omitempty"`
+	// AltSerial is Serial with its bytes in the other order, until it is Named.
+	AltSerial string `json:"alt_serial,omitempty"`
+	// Memory in MiB, 0 if it was not told.
+	Memory int `json:"memory,omitempty"`
 }
 
 // known tells whether there is nothing more to wait for.
-func (p *Pi) known() bool { return p.MAC != "" && p.Serial != "" && p.Model != "" }
+func (p *Pi) known() bool { return p.MAC != "" && p.Named && p.Model != "" }
 
 // enough tells whether it can be told from others, and is about to boot. A Pi 3B
 // tells its serial number only once it was given bootcode.bin.
@@ -50,7 +56,7 @@ func (p Pi) String() string {
 // fits tells whether a sighting is of this Pi, as far as both tell.
 func (p *Pi) fits(g *pxe.Sighting) bool {
 	if p.Serial != "" && g.Serial != "" {
-		return p.Serial == g.Serial
+		return p.Serial == g.Serial || p.AltSerial == g.Serial || g.AltSerial == p.Serial
 	}
 	if p.MAC != "" && g.MAC != "" {
 		return p.MAC == g.MAC
@@ -60,7 +66,14 @@ func (p *Pi) fits(g *pxe.Sighting) bool {
 
 // take adds what a sighting tells.
 func (p *Pi) take(g *pxe.Sighting) {
-	p.MAC, p.Serial, p.Model = cmp.Or(p.MAC, g.MAC), cmp.Or(p.Serial, g.Serial), cmp.Or(p.Model, g.Model)
+	switch { // by TFTP it asks with its serial number as it is
+	case g.Serial == "" || p.Named:
+	case g.Kind == pxe.SeenTFTP:
+		p.Serial, p.AltSerial, p.Named = g.Serial, "", true
+	case p.Serial == "":
+		p.Serial, p.AltSerial = g.Serial, g.AltSerial
+	}
+	p.MAC, p.Model, p.Memory = cmp.Or(p.MAC, g.MAC), cmp.Or(p.Model, g.Model), cmp.Or(p.Memory, memoryOf(g.Revision))
 	p.Asked = p.Asked || g.Kind == pxe.SeenTFTP
 	if !p.Address.IsValid() {
 		p.Address = g.Address
@@ -151,7 +164,7 @@ func (i *Inspect) moved(ctx context.Context, t *drivers.Task, s Slot, g *pxe.Sig
 // swapped compares a Pi with the one that the node had.
 func swapped(t *drivers.Task, s Slot, p Pi) error {
 	had := t.Node.DriverInfo.Str("serial_number")
-	if had == "" || p.Serial == "" || short(had) == p.Serial {
+	if had == "" || p.Serial == "" || short(had) == p.Serial || short(had) == p.AltSerial {
 		return nil
 	}
 	id := cmp.Or(t.Node.Name, t.Node.UUID)

@@ -46,7 +46,7 @@ const (
 func (s *Server) decide(req *dhcpv4.DHCPv4, now time.Time) *dhcpv4.DHCPv4 {
 	a := Identify(req)
 	m, known := s.cfg.Machines.ByMAC(a.MAC)
-	e := Event{Time: now, MAC: a.MAC, Serial: a.Serial, Model: a.Model, ID: m.ID, Boot: a.Boot, Address: m.Address}
+	e := Event{Time: now, MAC: a.MAC, Serial: a.Serial, Model: a.Model, AltSerial: a.AltSerial, Revision: a.Revision, ID: m.ID, Boot: a.Boot, Address: m.Address}
 	if !known {
 		return s.stranger(req, &a, e)
 	}

@@ -41,6 +41,9 @@ type Event struct {
 	MAC    string `json:"mac,omitempty"`
 	Serial string `json:"serial,omitempty"`
 	Model  string `json:"model,omitempty"`
+	// AltSerial and Revision are as in Asker.
+	AltSerial string `json:"alt_serial,omitempty"`
+	Revision  uint32 `json:"revision,omitempty"`
 	// ID is the registered machine; empty for a stranger.
 	ID string `json:"id,omitempty"`
 	// Other is the registered machine that it is in conflict with.

@@ -43,9 +43,9 @@ type Tree struct {
 	Files map[string]Content `json:"files"`
 }
 
-// rootFile is the one name served without a prefix: the boot ROM of a Pi 3
+// RootFile is the one name served without a prefix: the boot ROM of a Pi 3
 // asks for it so. It is the loader alone, and boots nothing by itself.
-const rootFile = "bootcode.bin"
+const RootFile = "bootcode.bin"
 
 // Trees is a [Source] that holds a tree for each machine in memory. The zero
 // value is not usable; see [NewTrees].
@@ -124,7 +124,7 @@ func (t *Trees) checked(tree Tree) (*Tree, error) {
 	own.Files = maps.Clone(tree.Files)
 	for i, p := range own.Prefixes {
 		clean, err := CleanName(p)
-		if err != nil || clean != p || strings.Contains(p, "/") || p == rootFile {
+		if err != nil || clean != p || strings.Contains(p, "/") || p == RootFile {
 			return nil, fmt.Errorf("prefix %q is not one plain folder name", p)
 		}
 		own.Prefixes[i] = strings.ToLower(p)
@@ -225,7 +225,7 @@ func (t *Trees) find(client netip.Addr, name string) (*Tree, string, error) {
 		return owner, rest, nil
 	case owner != nil:
 		missing.Err, missing.Owner = ErrDenied, owner.ID
-	case asker != nil && name == rootFile:
+	case asker != nil && name == RootFile:
 		return asker, name, nil
 	case asker != nil && IsSerial(first) && !slices.ContainsFunc(asker.Prefixes, IsSerial):
 		return asker, rest, nil // known by its address; nobody told its serial number yet
