@@ -1,7 +1,6 @@
 package tftpd
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,22 +12,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sender carries the blocks of one file to one client, in lock-step.
+// sender carries the blocks of one file to one client, in lock-step. It never
+// waits: it is told of packets and of the time by a [loop], once it is added to
+// one.
 //
 // It is our own, where pin/tftp's would do, for its cost: a boot of a chassis
 // is half a million blocks. The library asks the kernel twice for each
 // acknowledgement, waits for it through the runtime's poller, and sends from an
 // unconnected IPv6 socket, which looks the route up for each block. A connected
-// socket of the client's own kind and plain blocking calls need half the CPU.
+// socket of the client's own kind and plain system calls need half the CPU.
 type sender struct {
-	fd     int
-	size   int // of a block
-	packet []byte
-	reply  []byte
-	pause  time.Duration // between two tries
-	limit  time.Duration // how long a client may be silent
+	fd    int
+	size  int // of a block
+	body  io.Reader
+	pause time.Duration // between two tries
+	limit time.Duration // how long a client may be silent
+
+	packet      []byte    // sent, and not acknowledged yet
+	buf         []byte    // of the packets with blocks
+	block       uint16    // of the packet; 0 is the answer to the options
+	last        bool      // no block follows
+	first, sent time.Time // when the packet was sent for the first and the last time
 
 	blocks, resent int64
+	done           chan error // gets the end, once
 }
 
 const (
@@ -41,6 +48,9 @@ const (
 
 // errSilent: the client did not answer any more.
 var errSilent = errors.New("no acknowledgement came")
+
+// errAcknowledged: the client has it all.
+var errAcknowledged = errors.New("the last block is acknowledged")
 
 // end is an ERROR packet from the client, which ends a transfer.
 type end struct {
@@ -55,7 +65,7 @@ func (e *end) Error() string {
 
 // newSender opens a port of its own for the transfer. Answers leave from the
 // address that the requests came to, if that is known.
-func newSender(from netip.Addr, client netip.AddrPort, block int, retransmit, giveUp time.Duration) (*sender, error) {
+func newSender(from netip.Addr, client netip.AddrPort, block int, body io.Reader, retransmit, giveUp time.Duration) (*sender, error) {
 	family := unix.AF_INET
 	var to unix.Sockaddr
 	if client.Addr().Is4() {
@@ -64,14 +74,12 @@ func newSender(from netip.Addr, client netip.AddrPort, block int, retransmit, gi
 		zone, _ := strconv.ParseUint(client.Addr().Zone(), 10, 32) // 0 is none
 		family, to = unix.AF_INET6, &unix.SockaddrInet6{Port: int(client.Port()), Addr: client.Addr().As16(), ZoneId: uint32(zone)}
 	}
-	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("no socket for the transfer: %w", err)
 	}
-	s := &sender{fd: fd, size: block, packet: make([]byte, 4+block), reply: make([]byte, maxRequest), pause: retransmit, limit: giveUp}
-	wait := unix.NsecToTimeval(retransmit.Nanoseconds())
-	err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait)
-	if err == nil && from.Is4() && !from.IsUnspecified() && client.Addr().Is4() {
+	s := &sender{fd: fd, size: block, body: body, pause: retransmit, limit: giveUp, buf: make([]byte, 4+block), done: make(chan error, 1)}
+	if from.Is4() && !from.IsUnspecified() && client.Addr().Is4() {
 		err = unix.Bind(fd, &unix.SockaddrInet4{Addr: from.As4()})
 	}
 	if err == nil {
@@ -86,10 +94,11 @@ func newSender(from netip.Addr, client netip.AddrPort, block int, retransmit, gi
 
 func (s *sender) close() { _ = unix.Close(s.fd) } // nothing is lost
 
-// options answers the options of a request (RFC 2347).
-func (s *sender) options(ctx context.Context, blksize int, tsize bool, size int64) error {
+// begin answers the options of a request (RFC 2347), or sends the first block
+// if there are none to answer.
+func (s *sender) begin(blksize int, tsize bool, size int64, now time.Time) error {
 	if blksize == 0 && !tsize {
-		return nil
+		return s.next(now)
 	}
 	p := binary.BigEndian.AppendUint16(nil, opOACK)
 	if blksize != 0 {
@@ -98,81 +107,76 @@ func (s *sender) options(ctx context.Context, blksize int, tsize bool, size int6
 	if tsize {
 		p = appendField(appendField(p, "tsize"), strconv.FormatInt(size, 10))
 	}
-	return s.exchange(ctx, p, 0)
+	s.packet = p
+	return s.send(now)
 }
 
-// send sends what the reader has, to its end.
-func (s *sender) send(ctx context.Context, r io.Reader) error {
-	for block := uint16(1); ; block++ {
-		n, err := io.ReadFull(r, s.packet[4:])
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return err
-		}
-		binary.BigEndian.PutUint16(s.packet, opDATA)
-		binary.BigEndian.PutUint16(s.packet[2:], block)
-		if err := s.exchange(ctx, s.packet[:4+n], block); err != nil || n < s.size {
-			return err
-		}
+// next sends the block after the one that was acknowledged.
+func (s *sender) next(now time.Time) error {
+	n, err := io.ReadFull(s.body, s.buf[4:])
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
 	}
+	s.block++
+	s.last = n < s.size
+	s.packet = s.buf[:4+n]
+	binary.BigEndian.PutUint16(s.packet, opDATA)
+	binary.BigEndian.PutUint16(s.packet[2:], s.block)
+	return s.send(now)
 }
 
-// exchange sends a packet until it is acknowledged. Acknowledgements of other
-// blocks are not answered: doing so would double all that follows.
-func (s *sender) exchange(ctx context.Context, packet []byte, block uint16) error {
-	var since time.Time
-	for {
-		if _, err := unix.Write(s.fd, packet); err != nil {
-			return s.failed(err)
-		}
-		if since.IsZero() {
-			s.blocks++
-		} else {
-			s.resent++
-		}
-		err := s.acknowledged(ctx, block)
-		if !errors.Is(err, unix.EAGAIN) {
-			return err
-		}
-		if since.IsZero() { // the clock is looked at only when there is reason to
-			since = time.Now().Add(-s.pause)
-		} else if time.Since(since) >= s.limit {
-			return errSilent
-		}
-	}
+// send sends the packet for the first time.
+func (s *sender) send(now time.Time) error {
+	s.first = now
+	s.blocks++
+	return s.write(now)
 }
 
-// acknowledged waits for the acknowledgement of a block; EAGAIN means that the
-// time to send the block again has come.
-func (s *sender) acknowledged(ctx context.Context, block uint16) error {
-	var useless time.Time // when the first packet came that is no answer
-	for {
-		n, err := unix.Read(s.fd, s.reply)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, unix.EAGAIN):
-			return err
-		case err != nil:
-			return s.failed(err)
-		case n < 4:
-			continue
-		}
-		switch binary.BigEndian.Uint16(s.reply) {
-		case opACK:
-			if binary.BigEndian.Uint16(s.reply[2:]) == block {
-				return nil
-			}
-		case opERROR:
-			return &end{code: int(binary.BigEndian.Uint16(s.reply[2:])), message: firstField(s.reply[4:n])}
-		}
-		if useless.IsZero() {
-			useless = time.Now()
-		} else if time.Since(useless) >= s.pause { // such packets must not hold the transfer up
-			return unix.EAGAIN
-		}
+func (s *sender) write(now time.Time) error {
+	s.sent = now
+	if _, err := unix.Write(s.fd, s.packet); err != nil && !errors.Is(err, unix.EAGAIN) { // a full queue: as if lost on the way
+		return s.failed(err)
 	}
+	return nil
+}
+
+// overdue sends the packet again if its acknowledgement takes too long.
+func (s *sender) overdue(now time.Time) error {
+	switch {
+	case now.Sub(s.sent) < s.pause:
+		return nil
+	case now.Sub(s.first) >= s.limit:
+		return errSilent
+	}
+	s.resent++
+	return s.write(now)
+}
+
+// received reads one packet into reply and acts on it. Acknowledgements of
+// other blocks are not answered: doing so would double all that follows.
+func (s *sender) received(reply []byte, now time.Time) error {
+	n, err := unix.Read(s.fd, reply)
+	switch {
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+		return nil
+	case err != nil:
+		return s.failed(err)
+	case n < 4:
+		return nil
+	}
+	switch binary.BigEndian.Uint16(reply) {
+	case opACK:
+		if binary.BigEndian.Uint16(reply[2:]) != s.block {
+			return nil
+		}
+		if s.last {
+			return errAcknowledged
+		}
+		return s.next(now)
+	case opERROR:
+		return &end{code: int(binary.BigEndian.Uint16(reply[2:])), message: firstField(reply[4:n])}
+	}
+	return nil
 }
 
 // giveUp tells the client that the file's rest will not come.

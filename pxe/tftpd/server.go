@@ -63,6 +63,7 @@ type Server struct {
 	cfg       Config
 	log       *slog.Logger
 	gate      *gate
+	loop      *loop
 	admission *admission
 	quiet     *rate.Limiter
 	left      atomic.Int64 // events left out since the last one that was not
@@ -106,6 +107,7 @@ func Listen(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s.gate = newGate(s, conn)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	s.loop = &loop{ctx: s.ctx}
 	return s, nil
 }
 
@@ -122,8 +124,8 @@ func (s *Server) Close() error {
 }
 
 // Serve answers requests until the context ends, and then returns nil. It is
-// called once. Transfers that are under way are broken off; one whose client
-// does not answer any more may outlive Serve by the time set as GiveUp.
+// called once. Transfers that are under way are broken off, and their clients
+// told.
 func (s *Server) Serve(ctx context.Context) error {
 	lib := tftp.NewServer(s.read, nil)
 	lib.SetHook(hook{s.gate})

@@ -162,6 +162,44 @@ func TestDuplicateAckAndRetransmission(t *testing.T) {
 	}
 }
 
+// TestUselessPacketsHoldNothingUp: the block comes again, and the transfer is
+// given up, however many packets come that are no answer.
+func TestUselessPacketsHoldNothingUp(t *testing.T) {
+	t.Parallel()
+	f := start(t, "", func(c *tftpd.Config) { c.GiveUp = 2 * time.Second })
+	f.put(t, pi("n1", "127.77.1.8", "0a1b2c3d", map[string]tftpd.Content{"f": {Data: pattern(4000)}}))
+	c := newRaw(t, "127.77.1.8", f.Addr())
+	c.ask(rrq("0a1b2c3d/f", "octet"))
+	again := 0
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		if time.Now().After(deadline) {
+			t.Fatal("not given up within 30 s")
+		}
+		for _, useless := range [][]byte{{0, 4, 0, 9}, {0, 3, 0, 1, 9}, {0}} {
+			if _, err := c.conn.WriteToUDPAddrPort(useless, c.tid); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if p := c.recv(20 * time.Millisecond); p != nil {
+			if binary.BigEndian.Uint16(p[2:]) != 1 {
+				t.Fatalf("a useless packet was answered with % x", p[:4])
+			}
+			again++
+		}
+		select {
+		case ev := <-f.events:
+			if ev.Kind != tftpd.Failed {
+				continue
+			}
+			if again != 1 || ev.Resent != 1 || ev.Offset != 0 {
+				t.Errorf("sent again %d times; event %+v", again, ev)
+			}
+			return
+		default:
+		}
+	}
+}
+
 func TestStoppedClientIsGivenUpWithOffset(t *testing.T) {
 	t.Parallel()
 	f := start(t, "", func(c *tftpd.Config) { c.GiveUp = 2 * time.Second })
@@ -238,7 +276,8 @@ func TestStopsWhileATransferHangs(t *testing.T) {
 	if err := trees.Put(pi("n1", "127.77.1.7", "0a1b2c3d", map[string]tftpd.Content{"f": {Data: pattern(9000)}})); err != nil {
 		t.Fatal(err)
 	}
-	newRaw(t, "127.77.1.7", s.Addr()).ask(rrq("0a1b2c3d/f", "octet"))
+	c := newRaw(t, "127.77.1.7", s.Addr())
+	c.ask(rrq("0a1b2c3d/f", "octet"))
 	cancel()
 	select {
 	case err := <-done:
@@ -247,5 +286,8 @@ func TestStopsWhileATransferHangs(t *testing.T) {
 		}
 	case <-time.After(5 * time.Second):
 		t.Error("still serving 5 s after the context ended")
+	}
+	if e, ok := asError(c.mustRecv()); !ok || e.code != 0 {
+		t.Errorf("the client was told %v", e)
 	}
 }

@@ -34,7 +34,8 @@ type File struct {
 	Name string
 	// Size is the exact number of bytes that Body yields.
 	Size int64
-	// Body is read once, from the start, and then closed.
+	// Body is read once, from the start, and then closed. All transfers wait
+	// for a Read, so that it may take no longer than one of a local disk.
 	Body io.ReadCloser
 }
 

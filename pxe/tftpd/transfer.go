@@ -52,6 +52,7 @@ func (s *Server) read(key string, _ io.ReaderFrom) error {
 	t.progress.begin(ev, s.emit)
 
 	body := &meter{ctx: s.ctx, size: f.Size, acked: &t.progress.acked, src: bufio.NewReaderSize(f.Body, readBuffer)}
+	_, _ = body.src.Peek(1) // what takes a cold disk longest must not hold up the others; an error comes again
 	blocks, resent, err := s.carry(t, body)
 	ev.Time = time.Now()
 	ev.Duration = ev.Time.Sub(t.start)
@@ -83,13 +84,13 @@ func (s *Server) carry(t *transfer, body *meter) (blocks, resent int64, err erro
 	if granted < plainBlock { // not worth serving: as if it had not been asked for
 		granted = 0
 	}
-	out, err := newSender(s.Addr().Addr(), t.client, max(granted, plainBlock), s.cfg.Retransmit, s.cfg.GiveUp)
+	out, err := newSender(s.Addr().Addr(), t.client, max(granted, plainBlock), body, s.cfg.Retransmit, s.cfg.GiveUp)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer out.close()
-	if err = out.options(s.ctx, granted, t.rq.tsize, body.size); err == nil {
-		err = out.send(s.ctx, body)
+	if err = out.begin(granted, t.rq.tsize, body.size, time.Now()); err == nil {
+		err = s.loop.carry(out)
 	}
 	if errors.Is(err, errShort) || errors.Is(err, context.Canceled) {
 		out.giveUp(err)
@@ -131,7 +132,7 @@ func (s *Server) lookupFailed(t *transfer, ev Event, err error) {
 var errShort = errors.New("the file changed while it was being sent")
 
 // meter hands out a file block by block, and knows how far the client is: the
-// library asks for a block only when the one before it was acknowledged.
+// sender asks for a block only when the one before it was acknowledged.
 type meter struct {
 	ctx   context.Context
 	src   *bufio.Reader
