@@ -3,14 +3,10 @@ package tftpd_test
 import (
 	"encoding/binary"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,101 +126,6 @@ func TestOneClientCannotTakeAll(t *testing.T) {
 	if got, _, err := newRaw(t, "127.77.3.5", f.Addr()).get("00000002/f", 1468); err != nil || len(got) != 9000 {
 		t.Errorf("the other client: %d bytes, %v", len(got), err)
 	}
-}
-
-// TestFlood sends requests from many addresses as fast as the machine can
-// while a registered Pi boots, and watches memory and sockets.
-func TestFlood(t *testing.T) {
-	f := start(t, "", nil)
-	data := pattern(1 << 20)
-	f.put(t, pi("n1", "127.77.3.6", "00000001", map[string]tftpd.Content{"kernel8.img": {Data: data}}))
-	var before runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	var sent atomic.Int64
-	for w := range 2 {
-		var conns []*net.UDPConn
-		for i := range 50 {
-			c := newRaw(t, fmt.Sprintf("127.78.%d.%d", w, i+1), f.Addr())
-			conns = append(conns, c.conn)
-		}
-		to := f.Addr()
-		wg.Go(func() {
-			tick := time.NewTicker(time.Millisecond)
-			defer tick.Stop()
-			for n := 0; ; {
-				select {
-				case <-stop:
-					return
-				case <-tick.C:
-				}
-				for range 10 { // 2 senders: up to 20,000 a second
-					n++
-					p := rrq(fmt.Sprintf("00000001/f%d", n), "octet", "tsize", "0")
-					if _, err := conns[n%len(conns)].WriteToUDPAddrPort(p, to); err == nil {
-						sent.Add(1)
-					}
-				}
-			}
-		})
-	}
-	// The Pi boots again and again until there was a flood worth the name.
-	var got []byte
-	routines := 0
-	deadline := time.Now().Add(20 * time.Second)
-	for boots := 0; boots == 0 || sent.Load() < 10_000; boots++ {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d boots and %d requests in 20 s", boots, sent.Load())
-		}
-		got = boot(t, f)
-		if len(got) != len(data) {
-			t.Errorf("the Pi got %d bytes of %d during the flood", len(got), len(data))
-		}
-		routines = max(routines, runtime.NumGoroutine())
-	}
-	close(stop)
-	wg.Wait()
-	var after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	if grown := int64(after.HeapInuse) - int64(before.HeapInuse); grown > 8<<20 {
-		t.Errorf("memory in use grew by %d bytes", grown)
-	}
-	if routines > 200 {
-		t.Errorf("%d goroutines during the flood", routines)
-	}
-	t.Logf("flood of %d requests, %d goroutines", sent.Load(), routines)
-}
-
-// boot fetches the kernel. A request may be lost in a full socket buffer: a Pi
-// asks again.
-func boot(t *testing.T, f *fixture) (got []byte) {
-	t.Helper()
-	for range 20 {
-		c := newRaw(t, "127.77.3.6", f.Addr())
-		c.sendTo(c.server, rrq("00000001/kernel8.img", "octet", "blksize", "1468"))
-		p := c.recv(time.Second)
-		if p == nil {
-			continue
-		}
-		for block := uint16(0); ; block++ {
-			if block > 0 {
-				if e, ok := asError(p); ok {
-					t.Fatal(e)
-				}
-				got = append(got, p[4:]...)
-			}
-			c.ack(block)
-			if block > 0 && len(p) < 1472 {
-				return got
-			}
-			p = c.mustRecv()
-		}
-	}
-	return nil
 }
 
 func TestTreesRefuseBadInput(t *testing.T) {
