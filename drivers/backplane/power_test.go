@@ -172,9 +172,10 @@ func TestLaterClaimantSendsTheSameCommand(t *testing.T) {
 		if err := r.power.SetPower(ctx, second, baremetal.TargetOn, 0); err != nil {
 			t.Fatal(err)
 		}
-		s := r.units["bpu-1"].State(1)
-		if s.Last != seq.Last || s.Epoch != 6 {
-			t.Fatalf("last %q, was %q; epoch %d", s.Last, seq.Last, s.Epoch)
+		// The unit's answer comes before the state that follows from the command.
+		waitFor(t, "the unit has not noted the later epoch", func() bool { return r.units["bpu-1"].State(1).Epoch == 6 })
+		if s := r.units["bpu-1"].State(1); s.Last != seq.Last {
+			t.Fatalf("last %q, was %q", s.Last, seq.Last)
 		}
 		// The first one wakes up: the unit refuses its epoch, the journal its claim.
 		first.Journal.(*journal).lost = true
