@@ -83,6 +83,8 @@ test-raspi3b: go-version ## What a virtual Pi 3B fetched, its device tree includ
 test-dhcp: build ## DHCP with real packets in namespaces: every model, dnsmasq, udhcpc, attacks (as root)
 	@$(GO) test -tags 'e2e netns' -c -o bin/dhcp.test ./e2e
 	@cd e2e && CADDYSHACK_BIN=$(abspath $(BIN)) ../scripts/netns $(abspath bin/dhcp.test) -test.run '^TestDHCP' -test.timeout 10m
+	@$(GO) test -tags netns -c -o bin/pxe.test ./pxe
+	@scripts/netns $(abspath bin/pxe.test) -test.run '^TestHoldNeighbour' -test.timeout 3m
 
 .PHONY: test-faults
 test-faults: go-version ## Boots of virtual Pis over bad networks, with wrong serials, without NFS (2 min)

@@ -27,6 +27,9 @@ type Finder struct {
 	Addresses *Addresses
 	// Neighbour tells whose MAC an address is; nil means that of this machine's kernel.
 	Neighbour func(a netip.Addr) (mac string, ok bool)
+	// Hold keeps an address with its MAC until it is released; nil means that
+	// this machine's kernel does (HoldNeighbour).
+	Hold func(a netip.Addr, mac string) (release func(), err error)
 	// Astray tells whether a node's machine cannot be where it belongs, and why;
 	// nil means that nobody knows.
 	Astray func(ctx context.Context, nodeID string) (reason string, astray bool)
@@ -63,6 +66,9 @@ func (f *Finder) Open(ctx context.Context, client netip.Addr, name string) (*tft
 			file, err = nil, &tftpd.LookupError{ID: file.ID, Owner: file.ID, Name: name, Err: tftpd.ErrDenied}
 		}
 	}
+	if err == nil && name == tftpd.RootFile && c.mac != "" {
+		f.hold(&c, file)
+	}
 	id := c.known.ID
 	var missing *tftpd.LookupError
 	switch {
@@ -73,6 +79,35 @@ func (f *Finder) Open(ctx context.Context, client netip.Addr, name string) (*tft
 	}
 	f.Service.Sighted.Record(Sighting{Kind: SeenTFTP, Time: time.Now(), MAC: c.mac, Serial: c.serial, Model: modelOf(name), Address: c.client, NodeID: id, Name: name})
 	return file, err
+}
+
+// hold keeps the address of a Pi whose boot ROM loads its boot loader with its
+// MAC until that is read: the ROM of a Pi 3B answers no ARP meanwhile.
+func (f *Finder) hold(c *claim, file *tftpd.File) {
+	hold := f.Hold
+	if hold == nil {
+		hold = HoldNeighbour
+	}
+	release, err := hold(c.client, c.mac)
+	if err != nil {
+		f.Service.unheld.Do(func() {
+			f.Log.Info("Pi 3Bs are not kept in the neighbour table while they load their boot loader, which fails if that takes longer than the kernel's patience; give this program CAP_NET_ADMIN if it does", "err", err)
+		})
+		return
+	}
+	file.Body = &heldBody{file.Body, release}
+}
+
+// heldBody releases something once it is closed.
+type heldBody struct {
+	io.ReadCloser
+	release func()
+}
+
+// Close implements io.Closer.
+func (b *heldBody) Close() error {
+	b.release()
+	return b.ReadCloser.Close()
 }
 
 func (f *Finder) claim(client netip.Addr, name string) claim {

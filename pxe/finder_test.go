@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -107,6 +108,50 @@ func (s *segment) get(mac, address, name string) string {
 		s.t.Fatal(err)
 	}
 	return string(text)
+}
+
+// While a Pi 3's ROM loads its boot loader, its address is held with the MAC
+// that was found there, and no longer.
+func TestHeldWhileItLoads(t *testing.T) {
+	t.Parallel()
+	s := newSegment(t, false)
+	held := map[string]string{}
+	var refuse error
+	s.finder.Hold = func(a netip.Addr, mac string) (func(), error) {
+		held[a.String()] = mac
+		return func() { delete(held, a.String()) }, refuse
+	}
+	open := func(mac, address, name string) *tftpd.File {
+		t.Helper()
+		if mac != "" {
+			s.arp[address] = mac
+		}
+		f, err := s.finder.Open(t.Context(), netip.MustParseAddr(address), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	for name, want := range map[string]string{"bootcode.bin": macA, serialA + "/config.txt": ""} {
+		f := open(macA, "10.0.0.5", name)
+		if held["10.0.0.5"] != want {
+			t.Errorf("while %s is read, %q is held, want %q", name, held["10.0.0.5"], want)
+		}
+		if text, err := io.ReadAll(f.Body); err != nil || len(text) == 0 {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
+		if err := f.Body.Close(); err != nil || len(held) > 0 {
+			t.Errorf("after %s was read: %v, held %v", name, err, held)
+		}
+	}
+	_ = open("", "10.0.0.6", "bootcode.bin").Body.Close()
+	if _, tried := held["10.0.0.6"]; tried {
+		t.Error("an address without a MAC is held")
+	}
+	refuse = os.ErrPermission // it works without
+	if got := s.get(macA, "10.0.0.5", "bootcode.bin"); got != "rom" {
+		t.Errorf("without the right to hold it gets %q", got)
+	}
 }
 
 // A Pi 3 whose serial number nobody knows gets the boot loader, and nothing more.

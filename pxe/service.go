@@ -42,6 +42,8 @@ type Service struct {
 	// Logger is for messages; nil means none.
 	Logger *slog.Logger
 
+	unheld sync.Once // tells that neighbours cannot be held
+
 	mu   sync.Mutex
 	link Link
 }
