@@ -74,7 +74,7 @@ func (g *gate) admit(p []byte, from netip.AddrPort) *transfer {
 		return nil
 	}
 	t := &transfer{
-		client: from, known: known, name: name, rq: rq, start: now,
+		client: from, known: known, name: name, rq: rq, asked: len(p), start: now,
 		peer: net.UDPAddrFromAddrPort(from),
 	}
 	g.mu.Lock()

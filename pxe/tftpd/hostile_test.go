@@ -1,12 +1,15 @@
 package tftpd_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -112,7 +115,8 @@ func TestHostileRequests(t *testing.T) {
 
 func TestOneClientCannotTakeAll(t *testing.T) {
 	t.Parallel()
-	f := start(t, "", func(c *tftpd.Config) { c.Limits.PerClient = 3 })
+	f := start(t, "", func(c *tftpd.Config) { c.Limits.PerClient, c.Limits.PerStranger = 3, 2 })
+	f.put(t, pi("free", "", "00000003", map[string]tftpd.Content{"f": {Data: pattern(9000)}}))
 	f.put(t, pi("n1", "127.77.3.4", "00000001", map[string]tftpd.Content{"f": {Data: pattern(9000)}}))
 	f.put(t, pi("n2", "127.77.3.5", "00000002", map[string]tftpd.Content{"f": {Data: pattern(9000)}}))
 	for range 3 {
@@ -126,6 +130,96 @@ func TestOneClientCannotTakeAll(t *testing.T) {
 	if got, _, err := newRaw(t, "127.77.3.5", f.Addr()).get("00000002/f", 1468); err != nil || len(got) != 9000 {
 		t.Errorf("the other client: %d bytes, %v", len(got), err)
 	}
+	// The same among those that are not registered.
+	for range 2 {
+		newRaw(t, "127.77.3.7", f.Addr()).ask(rrq("00000003/f", "octet"))
+	}
+	c = newRaw(t, "127.77.3.7", f.Addr())
+	c.sendTo(c.server, rrq("00000003/f", "octet"))
+	if ev := f.event(t, tftpd.Refused); !strings.Contains(ev.Err, "too many open transfers of this client") {
+		t.Errorf("event %+v", ev)
+	}
+	if got, _, err := newRaw(t, "127.77.3.8", f.Addr()).get("00000003/f", 1468); err != nil || len(got) != 9000 {
+		t.Errorf("the other stranger: %d bytes, %v", len(got), err)
+	}
+}
+
+// TestStrangersAreNotSentMuch: who may have made up its address gets no more
+// than ten times the bytes of its request before it answers, or one block.
+func TestStrangersAreNotSentMuch(t *testing.T) {
+	t.Parallel()
+	f := start(t, "", func(c *tftpd.Config) { c.GiveUp = 4 * time.Second })
+	file := map[string]tftpd.Content{"f": {Data: pattern(9000)}}
+	f.put(t, pi("free", "", "00000003", file))
+	f.put(t, pi("n1", "127.77.3.9", "00000001", file))
+	for what, c := range map[string]struct {
+		client  string
+		request []byte
+		least   int // packets
+		most    int
+	}{
+		"no options": {"127.77.3.10", rrq("00000003/f", "octet"), 1, 1},
+		"options":    {"127.77.3.11", rrq("00000003/f", "octet", "tsize", "0", "blksize", "1468"), 3, 10},
+		"registered": {"127.77.3.9", rrq("00000001/f", "octet"), 3, 10},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			r := newRaw(t, c.client, f.Addr())
+			size := len(r.ask(c.request))
+			packets := 1
+			for p := r.recv(6 * time.Second); p != nil; p = r.recv(6 * time.Second) {
+				packets++
+				size += len(p)
+			}
+			if packets < c.least || packets > c.most {
+				t.Errorf("%d packets, %d bytes", packets, size)
+			}
+			if what == "options" && size > 10*len(c.request) {
+				t.Errorf("%d bytes were answered with %d", len(c.request), size)
+			}
+		})
+	}
+	// Who has answered once gets its blocks again.
+	r := newRaw(t, "127.77.3.12", f.Addr())
+	r.ask(rrq("00000003/f", "octet"))
+	r.ack(1)
+	for range 2 {
+		if p := r.mustRecv(); binary.BigEndian.Uint16(p[2:]) != 2 {
+			t.Errorf("got % x, want block 2", p[:4])
+		}
+	}
+}
+
+// TestRefusalIsLoggedOnce: a name that leads out of the tree is in the log once,
+// on one line whatever it holds.
+func TestRefusalIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	var log lockedBuffer
+	f := start(t, "", func(c *tftpd.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	for _, name := range []string{"../../etc/passwd", "/../x\nlevel=ERROR msg=forged"} {
+		newRaw(t, "127.77.3.13", f.Addr()).ask(rrq(name, "octet"))
+	}
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[0], "name=../../etc/passwd") || !strings.Contains(lines[1], `\nlevel=ERROR msg=forged`) {
+		t.Errorf("the log: %q", lines)
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func TestTreesRefuseBadInput(t *testing.T) {

@@ -19,8 +19,9 @@ type Limits struct {
 	// open (512).
 	Total int
 	// Strangers is how many transfers all other addresses together may have
-	// open (16).
-	Strangers int
+	// open (16), and PerStranger how many one of them may (4).
+	Strangers   int
+	PerStranger int
 	// ClientRate is how many requests a second one registered machine may make
 	// in the long run, with bursts of four seconds' worth (250). A boot makes
 	// about 40.
@@ -38,6 +39,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.PerClient, 16)
 	set(&l.Total, 512)
 	set(&l.Strangers, 16)
+	set(&l.PerStranger, 4)
 	if l.ClientRate <= 0 {
 		l.ClientRate = 250
 	}
@@ -60,7 +62,8 @@ type admission struct {
 	mu        sync.Mutex
 	total     int
 	strangers int
-	rate      *rate.Limiter // of strangers
+	each      map[netip.Addr]int // open transfers of each stranger that has some
+	rate      *rate.Limiter      // of strangers
 	clients   map[netip.Addr]*clientUse
 }
 
@@ -74,6 +77,7 @@ func newAdmission(l Limits) *admission {
 	return &admission{
 		limits:  l,
 		rate:    newRate(l.StrangerRate),
+		each:    make(map[netip.Addr]int),
 		clients: make(map[netip.Addr]*clientUse),
 	}
 }
@@ -91,10 +95,13 @@ func (a *admission) enter(client netip.Addr, known bool, now time.Time) (reason 
 		switch {
 		case a.strangers >= a.limits.Strangers:
 			return "too many open transfers of unregistered clients"
+		case a.each[client] >= a.limits.PerStranger:
+			return "too many open transfers of this client"
 		case !a.rate.AllowN(now, 1):
 			return "too many requests of unregistered clients"
 		}
 		a.strangers++
+		a.each[client]++
 		return ""
 	}
 	use := a.clients[client]
@@ -121,6 +128,9 @@ func (a *admission) leave(client netip.Addr, known bool) {
 	defer a.mu.Unlock()
 	if !known {
 		a.strangers--
+		if a.each[client]--; a.each[client] == 0 {
+			delete(a.each, client)
+		}
 		return
 	}
 	a.total--

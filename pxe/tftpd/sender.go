@@ -34,6 +34,10 @@ type sender struct {
 	last        bool      // no block follows
 	first, sent time.Time // when the packet was sent for the first and the last time
 
+	// unproven is how many bytes may go to a client that has not acknowledged
+	// anything yet, beyond the first packet; 0 means any, as once it has.
+	unproven int
+
 	blocks, resent int64
 	done           chan error // gets the end, once
 }
@@ -147,6 +151,8 @@ func (s *sender) overdue(now time.Time) error {
 		return nil
 	case now.Sub(s.first) >= s.limit:
 		return errSilent
+	case s.unproven != 0 && (int(s.resent)+2)*len(s.packet) > s.unproven:
+		return nil
 	}
 	s.resent++
 	return s.write(now)
@@ -169,6 +175,7 @@ func (s *sender) received(reply []byte, now time.Time) error {
 		if binary.BigEndian.Uint16(reply[2:]) != s.block {
 			return nil
 		}
+		s.unproven = 0
 		if s.last {
 			return errAcknowledged
 		}

@@ -18,6 +18,7 @@ type transfer struct {
 	known  bool
 	name   string
 	rq     request
+	asked  int // bytes of the request
 	start  time.Time
 	// peer is the address object that the library sends to. Only the
 	// library's goroutine for this transfer uses it.
@@ -31,6 +32,12 @@ const openTimeout = 5 * time.Second
 
 // readBuffer saves a system call for each block of a file on disk.
 const readBuffer = 32 << 10
+
+// maxAmplification is how many times the bytes of its request a stranger gets
+// before it has acknowledged anything: the request's sender may be made up, and
+// the answer hit somebody else. A first block of 512 bytes is sent in any case,
+// and is all that such a client gets.
+const maxAmplification = 10
 
 // read carries out one transfer. It runs on a goroutine of the library, which
 // sends an error returned here to the client with code 1, "file not found".
@@ -89,6 +96,9 @@ func (s *Server) carry(t *transfer, body *meter) (blocks, resent int64, err erro
 		return 0, 0, err
 	}
 	defer out.close()
+	if !t.known {
+		out.unproven = maxAmplification * t.asked
+	}
 	if err = out.begin(granted, t.rq.tsize, body.size, time.Now()); err == nil {
 		err = s.loop.carry(out)
 	}
