@@ -80,7 +80,7 @@ test-raspi3b: go-version ## What a virtual Pi 3B fetched, its device tree includ
 	@$(GO) test -tags qemu -v -count=1 -timeout 15m -run TestRaspberryPi3 ./sim/qemu
 
 .PHONY: test-dhcp
-test-dhcp: build ## DHCP with real packets in namespaces: every model, dnsmasq, udhcpc, attacks (as root)
+test-dhcp: build ## DHCP with real packets in namespaces: every model, dnsmasq, udhcpc, lost packets, attacks (as root)
 	@$(GO) test -tags 'e2e netns' -c -o bin/dhcp.test ./e2e
 	@cd e2e && CADDYSHACK_BIN=$(abspath $(BIN)) ../scripts/netns $(abspath bin/dhcp.test) -test.run '^TestDHCP' -test.timeout 10m
 	@$(GO) test -tags netns -c -o bin/pxe.test ./pxe

@@ -133,14 +133,20 @@ func hear(t testing.TB, c net.PacketConn, p *dhcpv4.DHCPv4, within time.Duration
 // the names it has for it; nil if it got nothing.
 func udhcpc(t testing.TB, namespace string) map[string]string {
 	t.Helper()
+	return udhcpcTries(t, namespace, "-n", "-t", "3", "-T", "2")
+}
+
+// udhcpcTries is udhcpc with options of its own for how often it asks.
+func udhcpcTries(t testing.TB, namespace string, tries ...string) map[string]string {
+	t.Helper()
 	dir := t.TempDir()
 	script, got := filepath.Join(dir, "script"), filepath.Join(dir, "got")
 	text := fmt.Sprintf("#!/bin/sh\n[ \"$1\" = bound ] && env > %s\nexit 0\n", got)
 	if err := os.WriteFile(script, []byte(text), 0o700); err != nil { //nolint:gosec // it is run
 		t.Fatal(err)
 	}
-	r := run(t, nil, inside(namespace, "busybox", "udhcpc", "-i", "eth0", "-f", "-q", "-n", "-t", "3", "-T", "2", "-s", script,
-		"-O", "tftp", "-O", "bootfile", "-O", "43", "-O", "60")...)
+	argv := append([]string{"busybox", "udhcpc", "-i", "eth0", "-f", "-q", "-s", script, "-O", "tftp", "-O", "bootfile", "-O", "43", "-O", "60"}, tries...)
+	r := run(t, nil, inside(namespace, argv...)...)
 	env, err := os.ReadFile(got)
 	if err != nil {
 		if r.code == 0 {

@@ -9,25 +9,27 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"caddyshack/sim/chassis"
 	"caddyshack/sim/pi"
 )
 
 type simCmd struct {
-	Broker    string `required:"" help:"URL of the MQTT broker, tcp://HOST:PORT."`
-	Password  string `env:"CADDYSHACK_SIM_PASSWORD" help:"Password of every unit at the broker; the user is the unit's id (${env})."`
-	TFTP      string `name:"tftp" default:"127.0.0.1:69" help:"Where the Pis ask for their boot files, HOST:PORT."`
-	DHCP      string `name:"dhcp" help:"The Pis ask this DHCP server on loopback for address and TFTP server, HOST:PORT (the server's dhcp.listen)."`
-	Wire      string `placeholder:"NAMESPACE/INTERFACE" help:"The Pis ask DHCP by broadcast, each on an interface of its own with its MAC, in a network namespace of ip netns; %d stands for the caddy's number. Needs root."`
-	Models    string `default:"pi4" help:"Models of the Pis, in turn: pi3, pi3plus, pi4, pi5."`
-	Caddies   int    `default:"13" help:"Number of simulated caddies."`
-	Units     string `default:"model" enum:"model,firmware" help:"Backplane units: a model of them, or the firmware itself as Linux programs (make -C firmware host)."`
-	Pi        string `default:"sim" enum:"sim,qemu" help:"How Pis are simulated: sim, or qemu (each runs the real kernel and system it has fetched; needs qemu-system-aarch64)."`
-	TAP       string `name:"tap" placeholder:"INTERFACE" help:"With --pi qemu and --wire: the TAP interface that each guest is on, with its Pi's MAC; %d stands for the caddy's number."`
-	State     string `type:"path" help:"Keep serial lines and what the units remember in this folder. Default: a temporary one."`
-	ReadyFile string `type:"path" help:"Write the serial lines there, as JSON, once all units are on the bus."`
-	Verbose   bool   `short:"v" help:"Log everything."`
+	Broker    string        `required:"" help:"URL of the MQTT broker, tcp://HOST:PORT."`
+	Password  string        `env:"CADDYSHACK_SIM_PASSWORD" help:"Password of every unit at the broker; the user is the unit's id (${env})."`
+	TFTP      string        `name:"tftp" default:"127.0.0.1:69" help:"Where the Pis ask for their boot files, HOST:PORT."`
+	DHCP      string        `name:"dhcp" help:"The Pis ask this DHCP server on loopback for address and TFTP server, HOST:PORT (the server's dhcp.listen)."`
+	Wire      string        `placeholder:"NAMESPACE/INTERFACE" help:"The Pis ask DHCP by broadcast, each on an interface of its own with its MAC, in a network namespace of ip netns; %d stands for the caddy's number. Needs root."`
+	DHCPPause time.Duration `name:"dhcp-pause" help:"With --dhcp or --wire: pause between two DHCP tries of a Pi, for networks that lose many packets. Default: as real ones, 2 to 5 s."`
+	Models    string        `default:"pi4" help:"Models of the Pis, in turn: pi3, pi3plus, pi4, pi5."`
+	Caddies   int           `default:"13" help:"Number of simulated caddies."`
+	Units     string        `default:"model" enum:"model,firmware" help:"Backplane units: a model of them, or the firmware itself as Linux programs (make -C firmware host)."`
+	Pi        string        `default:"sim" enum:"sim,qemu" help:"How Pis are simulated: sim, or qemu (each runs the real kernel and system it has fetched; needs qemu-system-aarch64)."`
+	TAP       string        `name:"tap" placeholder:"INTERFACE" help:"With --pi qemu and --wire: the TAP interface that each guest is on, with its Pi's MAC; %d stands for the caddy's number."`
+	State     string        `type:"path" help:"Keep serial lines and what the units remember in this folder. Default: a temporary one."`
+	ReadyFile string        `type:"path" help:"Write the serial lines there, as JSON, once all units are on the bus."`
+	Verbose   bool          `short:"v" help:"Log everything."`
 }
 
 // Run simulates a chassis until ctx ends.
@@ -82,6 +84,10 @@ func (cmd simCmd) Run(ctx context.Context) error {
 // dhcp returns how a caddy's Pi gets its address; nil = it has one.
 func (cmd simCmd) dhcp(tftpPort uint16) (func(chassis.SlotInfo) *pi.DHCP, error) {
 	switch {
+	case cmd.DHCPPause != 0 && cmd.DHCP == "" && cmd.Wire == "":
+		return nil, &configError{"--dhcp-pause is for --dhcp and --wire; leave it out"}
+	case cmd.DHCPPause < 0:
+		return nil, &configError{fmt.Sprintf("--dhcp-pause %v: want a time, for example 500ms", cmd.DHCPPause)}
 	case cmd.DHCP != "" && cmd.Wire != "":
 		return nil, &configError{"--dhcp and --wire: the Pis ask either on loopback or on interfaces of their own; leave one out"}
 	case cmd.DHCP != "":
@@ -89,14 +95,16 @@ func (cmd simCmd) dhcp(tftpPort uint16) (func(chassis.SlotInfo) *pi.DHCP, error)
 		if err != nil || !server.Addr().IsLoopback() {
 			return nil, &configError{fmt.Sprintf("--dhcp %q: want ADDRESS:PORT on loopback", cmd.DHCP)}
 		}
-		return func(chassis.SlotInfo) *pi.DHCP { return &pi.DHCP{Server: server, TFTPPort: tftpPort} }, nil
+		return func(chassis.SlotInfo) *pi.DHCP {
+			return &pi.DHCP{Server: server, TFTPPort: tftpPort, Interval: cmd.DHCPPause}
+		}, nil
 	case cmd.Wire != "":
 		namespace, device, ok := strings.Cut(cmd.Wire, "/")
 		if !ok || namespace == "" || device == "" {
 			return nil, &configError{fmt.Sprintf("--wire %q: want NAMESPACE/INTERFACE, for example pi-%%d/eth0", cmd.Wire)}
 		}
 		return func(info chassis.SlotInfo) *pi.DHCP {
-			return &pi.DHCP{Namespace: "/run/netns/" + numbered(namespace, info), Interface: numbered(device, info), TFTPPort: tftpPort}
+			return &pi.DHCP{Namespace: "/run/netns/" + numbered(namespace, info), Interface: numbered(device, info), TFTPPort: tftpPort, Interval: cmd.DHCPPause}
 		}, nil
 	}
 	return nil, nil

@@ -47,8 +47,9 @@ const (
 	// bootText is what the firmware looks for in option 43.
 	bootText = "Raspberry Pi Boot"
 
-	kernelTries    = 6
 	kernelInterval = 2 * time.Second
+	// kernelTries is after how many tries the kernel says that it goes on.
+	kernelTries = 6
 )
 
 // lease is what the Pi has got by DHCP, or was configured with.
@@ -282,7 +283,8 @@ func (l *lease) read(p *Pi, r *dhcpv4.DHCPv4) {
 	}
 }
 
-// kernelAddress is ip=dhcp: the kernel asks anew, as any other system.
+// kernelAddress is ip=dhcp: the kernel asks anew, as any other system. Without
+// an answer it asks for ever, as its root is on the network.
 func (b *booting) kernelAddress(ctx context.Context) error {
 	p := b.pi
 	if p.cfg.DHCP == nil {
@@ -297,7 +299,7 @@ func (b *booting) kernelAddress(ctx context.Context) error {
 	if p.cfg.DHCP.Interval != 0 {
 		interval = p.cfg.DHCP.Interval
 	}
-	for range kernelTries {
+	for try := 1; ; try++ {
 		l, err := b.kernelExchange(ctx, t, time.Now().Add(interval))
 		if err != nil {
 			return err
@@ -307,8 +309,10 @@ func (b *booting) kernelAddress(ctx context.Context) error {
 			b.lease = l
 			return p.cfg.DHCP.setAddress(l)
 		}
+		if try%kernelTries == 0 {
+			b.out.kernel("IP-Config: Retrying forever (NFS root)...")
+		}
 	}
-	return b.panicked("IP-Config: no DHCP answer, so there is no address to mount the root with")
 }
 
 func (b *booting) kernelExchange(ctx context.Context, t *talk, until time.Time) (lease, error) {
