@@ -15,8 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/net/ipv4"
-
+	"caddyshack/internal/flood"
 	"caddyshack/pxe/tftpd"
 )
 
@@ -31,67 +30,23 @@ const (
 	floodTime = 2 * time.Second
 )
 
-// flood sends requests under made-up sender addresses until it is ended.
-type flood struct {
-	sent  atomic.Int64
-	begin time.Time
-	stop  chan struct{}
-	ended chan error
-}
-
-// startFlood begins one. names are what it asks for, in turn; %d in them is the
-// number of the request.
-func startFlood(t *testing.T, to netip.AddrPort, names ...string) *flood {
+// startFlood begins a flood of requests from many addresses. names are what it
+// asks for, in turn; %d in them is the number of the request.
+func startFlood(t *testing.T, to netip.AddrPort, names ...string) *flood.Flood {
 	t.Helper()
 	conn, err := net.ListenPacket("udp4", "0.0.0.0:0") //nolint:noctx // it does not wait for anything
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	f := &flood{begin: time.Now(), stop: make(chan struct{}), ended: make(chan error, 1)}
-	go func() { f.ended <- f.run(ipv4.NewPacketConn(conn), net.UDPAddrFromAddrPort(to), names) }()
-	return f
-}
-
-func (f *flood) run(conn *ipv4.PacketConn, to net.Addr, names []string) error {
-	const batch = 64 // requests in a system call
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-f.stop:
-			return nil
-		case <-tick.C:
+	return flood.Start(conn, net.UDPAddrFromAddrPort(to), floodAim, func(n int64) ([]byte, net.IP) {
+		name := names[n%int64(len(names))]
+		if strings.Contains(name, "%d") {
+			name = fmt.Sprintf(name, n)
 		}
-		for due := int64(time.Since(f.begin).Seconds() * floodAim); f.sent.Load() < due; {
-			var list []ipv4.Message
-			for n := f.sent.Load(); n < due && len(list) < batch; n++ {
-				name := names[n%int64(len(names))]
-				if strings.Contains(name, "%d") {
-					name = fmt.Sprintf(name, n)
-				}
-				from := n % floodSources
-				list = append(list, ipv4.Message{Addr: to, Buffers: [][]byte{rrq(name, "octet", "tsize", "0")},
-					OOB: (&ipv4.ControlMessage{Src: net.IPv4(127, 78, byte(from>>8), byte(from))}).Marshal()})
-			}
-			n, err := conn.WriteBatch(list, 0)
-			if err != nil {
-				return err
-			}
-			f.sent.Add(int64(n))
-		}
-	}
-}
-
-// end ends the flood, and returns how many requests it sent in a second.
-func (f *flood) end(t *testing.T) int {
-	t.Helper()
-	rate := int(float64(f.sent.Load()) / time.Since(f.begin).Seconds())
-	close(f.stop)
-	if err := <-f.ended; err != nil {
-		t.Errorf("the flood broke off: %v", err)
-	}
-	return rate
+		from := n % floodSources
+		return rrq(name, "octet", "tsize", "0"), net.IPv4(127, 78, byte(from>>8), byte(from))
+	})
 }
 
 // dropped is how many packets the kernel has thrown away for want of room in a
@@ -144,10 +99,10 @@ func TestFlood(t *testing.T) {
 	}
 	before := inUse()
 
-	flood := startFlood(t, f.Addr(), "00000001/config.txt", "00000002/config.txt", "00000001/f%d", "../../etc/passwd", "f%d")
+	storm := startFlood(t, f.Addr(), "00000001/config.txt", "00000002/config.txt", "00000001/f%d", "../../etc/passwd", "f%d")
 	var grown int64
 	var routines, boots, repeated int
-	for deadline := time.Now().Add(5 * time.Minute); boots < 2 || time.Since(flood.begin) < floodTime; boots++ {
+	for deadline := time.Now().Add(5 * time.Minute); boots < 2 || time.Since(storm.Begin) < floodTime; boots++ {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d boots in 5 min", boots)
 		}
@@ -157,10 +112,13 @@ func TestFlood(t *testing.T) {
 		routines = max(routines, runtime.NumGoroutine())
 		grown = max(grown, inUse()-before)
 	}
-	took := time.Since(flood.begin)
-	rate := flood.end(t)
+	took := time.Since(storm.Begin)
+	rate, err := storm.End()
+	if err != nil {
+		t.Errorf("the flood broke off: %v", err)
+	}
 	t.Logf("flood of %d requests a second, of which the kernel dropped %d %%; the Pi booted %d times, %v each, and repeated %d requests; memory grew by %d kB; %d goroutines; %d events of strangers",
-		rate, 100*dropped(t, f.Addr())/int(flood.sent.Load()), boots, (took / time.Duration(boots)).Round(time.Millisecond), repeated, grown>>10, routines, events.Load())
+		rate, 100*dropped(t, f.Addr())/int(storm.Sent()), boots, (took / time.Duration(boots)).Round(time.Millisecond), repeated, grown>>10, routines, events.Load())
 	if rate < floodRate {
 		t.Errorf("the flood had %d requests a second only", rate)
 	}
