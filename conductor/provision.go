@@ -72,7 +72,7 @@ func (c *Conductor) SetProvision(ctx context.Context, who Caller, ident string, 
 		case baremetal.EventInspect:
 			n.InspectionStartedAt, n.InspectionFinishedAt = now, time.Time{}
 		case baremetal.EventRescue:
-			n.InstanceInfo = n.InstanceInfo.With(rescueHashKey, hash)
+			n.InstanceInfo = n.InstanceInfo.With(drivers.RescueHashKey, hash)
 		}
 		n.SetState(next, now)
 		return nil
@@ -120,10 +120,6 @@ func (c *Conductor) prepare(ctx context.Context, n *baremetal.Node, event bareme
 	}
 	return drive, hash, nil
 }
-
-// rescueHashKey is where instance_info keeps the hash of the rescue password
-// (SHA-512 crypt); the password itself is never kept.
-const rescueHashKey = "hashed_rescue_password"
 
 // mustFinish tells whether the step that the node waits in must not be interrupted.
 func mustFinish(n *baremetal.Node) bool {
@@ -187,7 +183,7 @@ func settle(n *baremetal.Node, now time.Time) {
 	case n.ProvisionState.Failed():
 		n.LastError = "Operation was aborted by request."
 		endWork(n)
-		n.InstanceInfo = withoutKey(n.InstanceInfo, rescueHashKey)
+		n.InstanceInfo = withoutKey(n.InstanceInfo, drivers.RescueHashKey)
 		n.Work.WakeAt = time.Time{}
 	default:
 		n.TargetProvisionState = ""

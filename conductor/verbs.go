@@ -116,7 +116,9 @@ func (w *work) rescue(ctx context.Context) (bool, error) {
 			return drivers.Result{}, err
 		}
 		return impl.Rescue(ctx, t)
-	}, func(n *baremetal.Node, _ time.Time) { n.InstanceInfo = withoutKey(n.InstanceInfo, rescueHashKey) })
+	}, func(n *baremetal.Node, _ time.Time) {
+		n.InstanceInfo = withoutKey(n.InstanceInfo, drivers.RescueHashKey)
+	})
 }
 
 // unrescue brings the machine back to its own system.

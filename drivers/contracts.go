@@ -237,6 +237,10 @@ type Rescue interface {
 	Unrescue(ctx context.Context, t *Task) (Result, error)
 }
 
+// RescueHashKey is where instance_info keeps the hash of the rescue password
+// (SHA-512 crypt) during a rescue; the password itself is never kept.
+const RescueHashKey = "hashed_rescue_password"
+
 // RescueAborter is implemented by a Rescue that must tidy up when the wait for
 // the helper system is given up.
 type RescueAborter interface {

@@ -14,7 +14,7 @@ func (r *rig) machine(name, address string) replay.Machine {
 		"properties": map[string]any{"cpus": 4, "memory_mb": 8192, "local_gb": 0, "cpu_arch": "aarch64"}})
 	r.must(204, "PUT", "/v1/nodes/"+id+"/traits", map[string]any{"traits": []any{"CUSTOM_POE"}})
 	r.must(201, "POST", "/v1/ports", map[string]any{"node_uuid": id, "address": address})
-	return replay.Machine{UUID: id, Name: name, Rescues: true, SoftTimeout: 60,
+	return replay.Machine{UUID: id, Name: name, SoftTimeout: 60,
 		Image: "0b1ad7a0-1d0b-4b0b-9d0d-2d7a3d8e2a11", OtherImage: "7b1ad7a0-1d0b-4b0b-9d0d-2d7a3d8e2a11",
 		ConfigDrive: "H4sIAAAAAAAA/wMAAAAAAAAAAAA="} // gzipped: nothing
 }

@@ -252,7 +252,7 @@ func (s *Service) published(ctx context.Context, nodeID string) (p PublishReques
 	}
 	for _, r := range list {
 		if b := r.Published; r.NodeID == nodeID && b != nil {
-			p = PublishRequest{NodeID: nodeID, Client: b.Client, Learn: b.Learn, MAC: b.MAC, Serial: b.Serial, KernelParams: b.KernelParams}
+			p = PublishRequest{NodeID: nodeID, Client: b.Client, Learn: b.Learn, MAC: b.MAC, Serial: b.Serial, Model: string(b.Model), KernelParams: b.KernelParams}
 			if b.OwnServer {
 				p.Server = b.Server
 			}

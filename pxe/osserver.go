@@ -34,6 +34,8 @@ type OSServer interface {
 	Export(ctx context.Context, p PublishRequest) error
 	// Remove ends the export and deletes the root; no call on it is answered any more.
 	Remove(ctx context.Context, nodeID string) error
+	// RemoveRescue ends the export of a rescue root and deletes it.
+	RemoveRescue(ctx context.Context, nodeID string) error
 	// ExpectMount forgets that the node has mounted its root.
 	ExpectMount(ctx context.Context, nodeID string) error
 	// MountStatus tells whether it has since.
@@ -111,7 +113,7 @@ func (s *LocalOSServer) CreateRoot(ctx context.Context, r RootRequest) error {
 		return err
 	}
 	_, err = s.Roots.Create(ctx, roots.Spec{NodeID: r.NodeID, Generation: r.Generation, LimitBytes: r.LimitBytes, Hostname: cmp.Or(drive.Hostname(), r.Hostname), Image: img,
-		MAC: r.MAC, Drive: drive, PhoneHome: r.PhoneHome}, nil)
+		MAC: r.MAC, Drive: drive, PhoneHome: r.PhoneHome, Rescue: r.Rescue}, nil)
 	return err
 }
 
@@ -134,6 +136,11 @@ func (s *LocalOSServer) Remove(ctx context.Context, nodeID string) error {
 		return err
 	}
 	return s.Roots.Remove(ctx, nodeID)
+}
+
+// RemoveRescue implements OSServer.
+func (s *LocalOSServer) RemoveRescue(ctx context.Context, nodeID string) error {
+	return s.Roots.RemoveRescue(ctx, nodeID)
 }
 
 // ExpectMount implements OSServer.

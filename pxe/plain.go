@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"caddyshack/pxe/bootlog"
+	"caddyshack/pxe/roots"
 )
 
 // ImageSource names a root file system archive and its checksum.
@@ -35,6 +36,9 @@ type RootRequest struct {
 	// PhoneHome is the URL that the system asks for when it is up; it is set
 	// by Service where somebody listens.
 	PhoneHome string `json:"phone_home,omitempty"`
+	// Rescue is set for a rescue root, which is published instead of the node's
+	// own until RemoveRescue.
+	Rescue *roots.Rescue `json:"rescue,omitempty"`
 	// MAC is that of the interface that the machine boots from.
 	MAC string `json:"mac,omitempty"`
 	// ConfigDrive is instance_info.configdrive: the JSON text of an object or of

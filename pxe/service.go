@@ -65,6 +65,9 @@ func (s *Service) FetchImage(ctx context.Context, img ImageSource) (Fetched, err
 
 // CreateRoot unpacks the fetched image as the node's root.
 func (s *Service) CreateRoot(ctx context.Context, r RootRequest) error {
+	if r.Rescue != nil { // the token is the own root's
+		return s.OS.CreateRoot(ctx, r)
+	}
 	var err error
 	if r.PhoneHome, err = s.phoneHome(r.NodeID, r.Generation, r.Server); err != nil {
 		return err
@@ -118,6 +121,17 @@ func (s *Service) Remove(ctx context.Context, nodeID string) error {
 		}
 	}
 	return s.OS.Remove(ctx, nodeID)
+}
+
+// RemoveRescue ends what was published of a rescue root and deletes it; the
+// node's own root stays, and may be published again.
+func (s *Service) RemoveRescue(ctx context.Context, nodeID string) error {
+	if s.Copies != nil {
+		if err := s.Copies.Remove(nodeID); err != nil {
+			return err
+		}
+	}
+	return s.OS.RemoveRescue(ctx, nodeID)
 }
 
 // ExpectBoot says that the machine is about to be switched on: what was seen

@@ -36,7 +36,7 @@ func (cmd serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer d.closeLogged()
-	if cfg.Images.DefaultImage == demoImageURL {
+	if cfg.Images.DefaultImage == demoImageURL || cfg.Images.RescueImage == demoImageURL {
 		go prepareImage(ctx, image, log)
 	}
 	hup := make(chan os.Signal, 1)

@@ -186,6 +186,9 @@ type ImagesConfig struct {
 	AllowHosts      []string `toml:"allow_hosts"`
 	DefaultImage    string   `toml:"default_image"`
 	DefaultChecksum string   `toml:"default_image_checksum"`
+	// RescueImage is what rescue roots are made of; "" = the default image.
+	RescueImage    string `toml:"rescue_image"`
+	RescueChecksum string `toml:"rescue_image_checksum"`
 }
 
 // ConsoleConfig is where consoles can be reached.

@@ -62,6 +62,8 @@ func (d *daemon) caddyType(boot bootService) *drivers.HardwareType {
 		RootGB: d.cfg.Deploy.RootGB,
 	}
 	units := &backplane.Driver{Fleet: d.fleet}
+	rescue := &nfsroot.Rescue{Driver: deploy, Power: backplane.Power{Driver: units},
+		Image: pxe.ImageSource{URL: d.cfg.Images.RescueImage, Checksum: d.cfg.Images.RescueChecksum}}
 	absent := func(what string) any { return drivers.Absent{Driver: name, What: what} }
 	h := &drivers.HardwareType{
 		Name: name,
@@ -76,14 +78,14 @@ func (d *daemon) caddyType(boot bootService) *drivers.HardwareType {
 			"network":    {"noop": drivers.NoOp{}, "flat": drivers.Flat{}},
 			"power":      {"backplane": backplane.Power{Driver: units}},
 			"raid":       {"no-raid": absent("raid")},
-			"rescue":     {"no-rescue": absent("rescue")},
+			"rescue":     {"nfs-rescue": rescue, "no-rescue": absent("rescue")},
 			"storage":    {"noop": drivers.NoOp{}},
 			"vendor":     {"backplane": backplane.Vendor{Driver: units}, "no-vendor": drivers.NoOp{}},
 		},
 		Defaults: map[string]string{
 			"bios": "no-bios", "boot": "rpi-netboot", "console": "no-console", "deploy": "nfs-root",
 			"firmware": "no-firmware", "inspect": inspectNetboot, "management": "backplane", "network": "noop",
-			"power": "backplane", "raid": "no-raid", "rescue": "no-rescue", "storage": "noop", "vendor": "backplane",
+			"power": "backplane", "raid": "no-raid", "rescue": "nfs-rescue", "storage": "noop", "vendor": "backplane",
 		},
 		Properties: map[string]string{
 			"serial_number": "serial number of the Raspberry Pi, 8 or 16 hex digits. Optional.",

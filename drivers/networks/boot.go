@@ -10,13 +10,13 @@ import (
 
 // BootServer implements nfsroot.Networks: it is this controller's address in
 // the network that the node's first port that boots is in without tags, or will
-// be once it is deployed.
+// be once it is deployed; in rescue it is that for rescue.
 func (d *Driver) BootServer(t *drivers.Task) (netip.Prefix, error) {
 	if t.Node.Interfaces["network"] != Name {
 		return netip.Prefix{}, nil
 	}
 	kind := t.Node.Network().Kind
-	if kind != baremetal.TenantNetwork && kind != baremetal.ProvisioningNetwork {
+	if kind != baremetal.TenantNetwork && kind != baremetal.ProvisioningNetwork && kind != baremetal.RescuingNetwork {
 		kind = d.InstanceNetwork(t)
 	}
 	for i := range t.Ports {

@@ -147,12 +147,14 @@ func TestBootServer(t *testing.T) {
 	for name, tc := range map[string]struct {
 		iface, vif string
 		want, says string
+		kind       baremetal.NetworkKind
 	}{
-		"tenant":             {networks.Name, "blue", "10.20.0.1/24", ""},
-		"provisioning":       {networks.Name, "", "10.10.0.1/24", ""},
-		"nobody serves":      {networks.Name, "green", "", "would boot in VLAN 30, where this controller has no address"},
-		"another interface":  {"noop", "green", "invalid Prefix", ""},
-		"a VLAN with a name": {networks.Name, "20", "10.20.0.1/24", ""},
+		"in rescue":          {networks.Name, "blue", "10.10.0.1/24", "", baremetal.RescuingNetwork},
+		"tenant":             {networks.Name, "blue", "10.20.0.1/24", "", ""},
+		"provisioning":       {networks.Name, "", "10.10.0.1/24", "", ""},
+		"nobody serves":      {networks.Name, "green", "", "would boot in VLAN 30, where this controller has no address", ""},
+		"another interface":  {"noop", "green", "invalid Prefix", "", ""},
+		"a VLAN with a name": {networks.Name, "20", "10.20.0.1/24", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -160,6 +162,7 @@ func TestBootServer(t *testing.T) {
 			if tc.vif != "" {
 				task.Ports[0].InternalInfo = task.Ports[0].InternalInfo.With(baremetal.TenantVIF, tc.vif)
 			}
+			task.Node.SetNetwork(baremetal.NetworkState{Kind: tc.kind})
 			got, err := newDriver(t, &rows{}).BootServer(task)
 			if tc.says != "" {
 				if !baremetal.IsKind(err, baremetal.Invalid) || !strings.Contains(err.Error(), tc.says) {

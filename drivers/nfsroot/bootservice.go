@@ -26,10 +26,14 @@ type BootService interface {
 	// ReserveAddress makes sure that a machine has an address, or tells that it
 	// will be learnt.
 	ReserveAddress(ctx context.Context, m pxe.Machine) (pxe.AddressAnswer, error)
-	// Publish opens the root's export to the node's address and puts up its boot files.
+	// Publish opens the export of the root, or of the rescue root if there is one,
+	// to the node's address and puts up its boot files.
 	Publish(ctx context.Context, p pxe.PublishRequest) error
 	// Remove ends what was published and deletes the root.
 	Remove(ctx context.Context, nodeID string) error
+	// RemoveRescue ends what was published of a rescue root and deletes it; the
+	// node's own root stays, and may be published again.
+	RemoveRescue(ctx context.Context, nodeID string) error
 	// ExpectBoot says that the machine is about to be switched on: what was seen before does not count.
 	ExpectBoot(ctx context.Context, nodeID string) error
 	// BootStatus tells how far the expected boot has come.

@@ -60,6 +60,11 @@ func (c *Client) Remove(ctx context.Context, nodeID string) error {
 	return c.end().call(ctx, prefix+"remove", node{nodeID}, &nothing{})
 }
 
+// RemoveRescue is pxe.Service's.
+func (c *Client) RemoveRescue(ctx context.Context, nodeID string) error {
+	return c.end().call(ctx, prefix+"remove-rescue", node{nodeID}, &nothing{})
+}
+
 // ExpectBoot is pxe.Service's.
 func (c *Client) ExpectBoot(ctx context.Context, nodeID string) error {
 	return c.end().call(ctx, prefix+"expect-boot", node{nodeID}, &nothing{})

@@ -22,6 +22,7 @@ type Service interface {
 	CreateRoot(ctx context.Context, r pxe.RootRequest) error
 	Publish(ctx context.Context, p pxe.PublishRequest) error
 	Remove(ctx context.Context, nodeID string) error
+	RemoveRescue(ctx context.Context, nodeID string) error
 	ExpectBoot(ctx context.Context, nodeID string) error
 	BootStatus(ctx context.Context, nodeID string) (pxe.BootStatus, error)
 	PowerOn(ctx context.Context, nodeID string) error

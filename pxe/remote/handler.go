@@ -37,6 +37,9 @@ func Handler(s Service, secret string) (http.Handler, error) {
 		return nothing{}, s.Publish(ctx, in)
 	})
 	handle(mux, prefix+"remove", func(ctx context.Context, in node) (nothing, error) { return nothing{}, s.Remove(ctx, in.NodeID) })
+	handle(mux, prefix+"remove-rescue", func(ctx context.Context, in node) (nothing, error) {
+		return nothing{}, s.RemoveRescue(ctx, in.NodeID)
+	})
 	handle(mux, prefix+"expect-boot", func(ctx context.Context, in node) (nothing, error) {
 		return nothing{}, s.ExpectBoot(ctx, in.NodeID)
 	})

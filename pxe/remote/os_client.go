@@ -91,6 +91,11 @@ func (c *OSClient) Remove(ctx context.Context, nodeID string) error {
 	return c.post(ctx, "remove", node{nodeID}, &nothing{})
 }
 
+// RemoveRescue implements pxe.OSServer.
+func (c *OSClient) RemoveRescue(ctx context.Context, nodeID string) error {
+	return c.post(ctx, "remove-rescue", node{nodeID}, &nothing{})
+}
+
 // ExpectMount is pxe.OSServer's.
 func (c *OSClient) ExpectMount(ctx context.Context, nodeID string) error {
 	return c.soon(ctx, "expect-mount", node{nodeID}, &nothing{})

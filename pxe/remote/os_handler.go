@@ -39,6 +39,9 @@ func OSHandler(s pxe.OSServer, secret string) (http.Handler, error) {
 		return nothing{}, s.Export(ctx, in)
 	})
 	handle(mux, osPrefix+"remove", func(ctx context.Context, in node) (nothing, error) { return nothing{}, s.Remove(ctx, in.NodeID) })
+	handle(mux, osPrefix+"remove-rescue", func(ctx context.Context, in node) (nothing, error) {
+		return nothing{}, s.RemoveRescue(ctx, in.NodeID)
+	})
 	handle(mux, osPrefix+"expect-mount", func(ctx context.Context, in node) (nothing, error) {
 		return nothing{}, s.ExpectMount(ctx, in.NodeID)
 	})

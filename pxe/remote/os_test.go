@@ -46,7 +46,11 @@ func (t *osTwin) FetchImage(_ context.Context, i pxe.ImageSource) (pxe.Fetched, 
 func (t *osTwin) CreateRoot(_ context.Context, r pxe.RootRequest) error { t.got = r; return t.err }
 func (t *osTwin) Export(_ context.Context, p pxe.PublishRequest) error  { t.got = p; return t.err }
 func (t *osTwin) Remove(_ context.Context, id string) error             { t.got = id; return t.err }
-func (t *osTwin) ExpectMount(_ context.Context, id string) error        { t.got = id; return t.err }
+func (t *osTwin) RemoveRescue(_ context.Context, id string) error {
+	t.got = "rescue " + id
+	return t.err
+}
+func (t *osTwin) ExpectMount(_ context.Context, id string) error { t.got = id; return t.err }
 func (t *osTwin) MountStatus(_ context.Context, id string) (pxe.MountStatus, error) {
 	t.got = id
 	return pxe.MountStatus{Mounted: true, At: time.Unix(5, 7).UTC()}, t.err
@@ -86,7 +90,7 @@ func TestOSRoundTrip(t *testing.T) {
 	at := time.Unix(5, 7).UTC()
 	img := pxe.ImageSource{URL: "http://x/y.tar", ChecksumAlgo: "sha256", Checksum: "ab"}
 	drive := json.RawMessage(`{"meta_data":{"a":"b"}}`)
-	root := pxe.RootRequest{NodeID: "n", Generation: "g", Hostname: "h", Image: img, MAC: "m", ConfigDrive: drive, PhoneHome: "p"}
+	root := pxe.RootRequest{NodeID: "n", Generation: "g", Hostname: "h", Image: img, MAC: "m", ConfigDrive: drive, PhoneHome: "p", Rescue: &roots.Rescue{PasswordHash: "h"}}
 	pub := pxe.PublishRequest{NodeID: "n", Client: netip.MustParseAddr("127.77.1.2"), MAC: "m", Serial: "s", Model: "pi4", KernelParams: "quiet"}
 	cursor := pxe.Cursor{Instance: "a b&c", Seq: 1 << 60}
 	s := &osTwin{
@@ -109,6 +113,7 @@ func TestOSRoundTrip(t *testing.T) {
 		"create": {func() (any, error) { return nil, c.CreateRoot(ctx, root) }, root, nil},
 		"export": {func() (any, error) { return nil, c.Export(ctx, pub) }, pub, nil},
 		"remove": {func() (any, error) { return nil, c.Remove(ctx, "n") }, "n", nil},
+		"rescue": {func() (any, error) { return nil, c.RemoveRescue(ctx, "n") }, "rescue n", nil},
 		"expect": {func() (any, error) { return nil, c.ExpectMount(ctx, "n") }, "n", nil},
 		"status": {func() (any, error) { return c.MountStatus(ctx, "n") }, "n", pxe.MountStatus{Mounted: true, At: at}},
 		"list":   {func() (any, error) { return c.List(ctx) }, nil, s.roots},

@@ -40,7 +40,11 @@ func (t *twin) FetchImage(_ context.Context, i pxe.ImageSource) (pxe.Fetched, er
 func (t *twin) CreateRoot(_ context.Context, r pxe.RootRequest) error { t.got = r; return t.err }
 func (t *twin) Publish(_ context.Context, p pxe.PublishRequest) error { t.got = p; return t.err }
 func (t *twin) Remove(_ context.Context, id string) error             { t.got = id; return t.err }
-func (t *twin) ExpectBoot(_ context.Context, id string) error         { t.got = id; return t.err }
+func (t *twin) RemoveRescue(_ context.Context, id string) error {
+	t.got = "rescue " + id
+	return t.err
+}
+func (t *twin) ExpectBoot(_ context.Context, id string) error { t.got = id; return t.err }
 func (t *twin) BootStatus(_ context.Context, id string) (pxe.BootStatus, error) {
 	t.got = id
 	return t.status, t.err
@@ -129,6 +133,7 @@ func TestRoundTrip(t *testing.T) {
 		"create":   {func() (any, error) { return nil, c.CreateRoot(ctx, root) }, root, nil},
 		"publish":  {func() (any, error) { return nil, c.Publish(ctx, pub) }, pub, nil},
 		"remove":   {func() (any, error) { return nil, c.Remove(ctx, "n") }, "n", nil},
+		"rescue":   {func() (any, error) { return nil, c.RemoveRescue(ctx, "n") }, "rescue n", nil},
 		"expect":   {func() (any, error) { return nil, c.ExpectBoot(ctx, "n") }, "n", nil},
 		"status":   {func() (any, error) { return c.BootStatus(ctx, "n") }, "n", status},
 		"power on": {func() (any, error) { return nil, c.PowerOn(ctx, "n") }, "n", nil},

@@ -107,13 +107,13 @@ func bootFileList(t Tree, folder string) ([]bootFile, error) {
 	return files, walk(".", 1)
 }
 
-// collectBoot brings the copies of the node's boot files up to date with its
-// root and returns what TFTP is to serve. Copies, since the node may change its
+// collectBoot brings the copies of the node's boot files up to date with the
+// tree of its root and returns what TFTP is to serve. Copies, since the node may change its
 // files while its firmware reads them, and since trees need not keep them as
 // files. Only what changed is copied.
-func (m *Manager) collectBoot(ctx context.Context, s BootSpec) (map[string]tftpd.Content, error) {
+func (m *Manager) collectBoot(ctx context.Context, s BootSpec, treeDir string) (map[string]tftpd.Content, error) {
 	dir := m.nodeDir(s.NodeID)
-	tree, err := m.cfg.Trees.OpenTree(filepath.Join(dir, rootDir, rootTree))
+	tree, err := m.cfg.Trees.OpenTree(treeDir)
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,9 @@ func (m *Manager) Create(ctx context.Context, spec Spec, progress func(bytes int
 	if err := CheckHostname(spec.Hostname); err != nil {
 		return Root{}, err
 	}
+	if err := spec.Rescue.check(); err != nil {
+		return Root{}, err
+	}
 	unlock, err := m.lock(ctx, spec.NodeID)
 	if err != nil {
 		return Root{}, err
@@ -51,18 +54,11 @@ func (m *Manager) create(ctx context.Context, spec Spec, progress func(int64)) (
 	if err := m.sweep(dir); err != nil {
 		return Root{}, err
 	}
-	switch root, err := m.read(spec.NodeID); {
-	case err == nil && root.Generation == spec.Generation:
-		return root, nil
-	case err == nil:
-		if err := m.remove(ctx, spec.NodeID); err != nil {
-			return Root{}, err
-		}
-		if err := os.MkdirAll(dir, 0o750); err != nil {
-			return Root{}, err
-		}
-	case !errors.Is(err, fs.ErrNotExist):
+	switch there, err := m.makeRoom(ctx, spec); {
+	case err != nil:
 		return Root{}, err
+	case there != nil:
+		return *there, nil
 	}
 	fi, err := os.Stat(spec.Image.Path)
 	if err != nil {
@@ -75,11 +71,11 @@ func (m *Manager) create(ctx context.Context, spec Spec, progress func(int64)) (
 	work := filepath.Join(dir, rootNew+rand.Text())
 	root, err := m.unpack(ctx, spec, work, progress)
 	if err == nil {
-		err = m.move(work, filepath.Join(dir, rootDir))
+		err = m.move(work, filepath.Join(dir, spec.place()))
 	}
 	if errors.Is(err, fs.ErrExist) {
 		// Another process was faster; its result is as good.
-		if other, rerr := m.read(spec.NodeID); rerr == nil && other.Generation == spec.Generation {
+		if other, rerr := m.readAt(spec.NodeID, spec.place()); rerr == nil && other.Generation == spec.Generation {
 			root, err = other, nil
 		}
 	}
@@ -91,6 +87,25 @@ func (m *Manager) create(ctx context.Context, spec Spec, progress func(int64)) (
 	}
 	m.cfg.Log.Info("root made", "node", spec.NodeID, "digest", root.Digest, "entries", root.Entries, "bytes", root.Bytes)
 	return root, nil
+}
+
+// makeRoom takes away what is in the place of a root that is to be made. If it
+// is there already, it is returned.
+func (m *Manager) makeRoom(ctx context.Context, spec Spec) (*Root, error) {
+	switch root, err := m.readAt(spec.NodeID, spec.place()); {
+	case err == nil && root.Generation == spec.Generation:
+		return &root, nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	case spec.Rescue != nil:
+		return nil, m.makeRescueRoom(ctx, spec.NodeID)
+	case err == nil:
+		if err := m.remove(ctx, spec.NodeID); err != nil {
+			return nil, err
+		}
+		return nil, os.MkdirAll(m.nodeDir(spec.NodeID), 0o750)
+	}
+	return nil, nil
 }
 
 // unpack makes the finished root in the folder work.
@@ -225,10 +240,13 @@ func (m *Manager) sweep(dir string) error {
 }
 
 // read returns the root of a node; fs.ErrNotExist if it has none.
-func (m *Manager) read(id string) (Root, error) {
+func (m *Manager) read(id string) (Root, error) { return m.readAt(id, rootDir) }
+
+// readAt returns a root of a node, its own or its rescue root.
+func (m *Manager) readAt(id, place string) (Root, error) {
 	var root Root
 	dir := m.nodeDir(id)
-	if err := readJSON(filepath.Join(dir, rootDir, rootInfo), &root); err != nil {
+	if err := readJSON(filepath.Join(dir, place, rootInfo), &root); err != nil {
 		return Root{}, err
 	}
 	var pub BootSpec
@@ -261,13 +279,16 @@ func (m *Manager) remove(ctx context.Context, id string) error {
 		return err
 	}
 	dir := m.nodeDir(id)
-	// Out of sight in one step first: half a root must not look like one.
-	if err := m.step("discard"); err != nil {
-		return err
-	}
-	err := os.Rename(filepath.Join(dir, rootDir), filepath.Join(dir, trash+rand.Text()))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	// Out of sight in one step first: half a root must not look like one. A
+	// rescue root does not outlive the one that it is beside.
+	for _, place := range []string{rescueDir, rootDir} {
+		if err := m.step("discard"); err != nil {
+			return err
+		}
+		err := os.Rename(filepath.Join(dir, place), filepath.Join(dir, trash+rand.Text()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	if err := m.step("delete"); err != nil {
 		return err

@@ -30,6 +30,7 @@ func mend(t Tree, spec Spec) error {
 		{"swap", func() error { return mendSwap(t) }},
 		{"network", func() error { return mendNetwork(t, spec.MAC) }},
 		{"phone-home", func() error { return mendPhoneHome(t, spec.PhoneHome) }},
+		{"rescue user", func() error { return mendRescue(t, spec.Rescue) }},
 	}
 	for _, s := range steps {
 		if err := s.do(); err != nil {

@@ -12,7 +12,7 @@ import (
 	"caddyshack/pxe/tftpd"
 )
 
-// Publish opens the root of a node to it: the boot files over TFTP, the root
+// Publish opens the root of a node to it, or its rescue root if it has one: the boot files over TFTP, the root
 // over NFS, both for the node's address alone. It is remembered, for Restore.
 // Publishing again, with the same or another spec, brings boot files and
 // command line up to date.
@@ -53,13 +53,17 @@ func (m *Manager) publish(ctx context.Context, spec BootSpec) error {
 		}
 	}
 	dir := m.nodeDir(spec.NodeID)
-	export := Export{NodeID: spec.NodeID, Path: ExportPath(spec.NodeID), Dir: filepath.Join(dir, rootDir, rootTree), Client: spec.Client,
-		LimitBytes: old.LimitBytes}
+	place, limit, err := m.served(old)
+	if err != nil {
+		return err
+	}
+	export := Export{NodeID: spec.NodeID, Path: ExportPath(spec.NodeID), Dir: filepath.Join(dir, place, rootTree), Client: spec.Client,
+		LimitBytes: limit}
 	spec.Path = ""
 	if p, ok := m.cfg.Exports.(MountPather); ok {
 		spec.Path = p.MountPath(export)
 	}
-	files, err := m.collectBoot(ctx, spec)
+	files, err := m.collectBoot(ctx, spec, filepath.Join(dir, place, rootTree))
 	if err != nil {
 		return err
 	}

@@ -121,6 +121,16 @@ type Spec struct {
 	// package phonehome); empty means that nobody listens. It stands in the
 	// root's /etc/caddyshack-phone-home, which only root can read.
 	PhoneHome string `json:"phone_home,omitempty"`
+	// Rescue is set for a rescue root, which is made beside the node's own and
+	// published instead of it until RemoveRescue.
+	Rescue *Rescue `json:"rescue,omitempty"`
+}
+
+// Rescue is what makes a root a rescue root.
+type Rescue struct {
+	// PasswordHash is the password of its user "rescue", in the form of
+	// shadow(5): SHA-512 crypt.
+	PasswordHash string `json:"password_hash"`
 }
 
 // Root is a root that exists.
@@ -164,6 +174,9 @@ const (
 	nodesDir = "nodes"
 	// rootDir is a finished root: rootTree and rootInfo.
 	rootDir = "root"
+	// rescueDir is the same of a rescue root. While it is there it is what is
+	// published.
+	rescueDir = "rescue"
 	// rootNew is the start of the name of a root that is being made. The rest
 	// is random: a process that was stopped and wakes up late finds its own
 	// gone and cannot spoil that of its successor.
@@ -177,6 +190,14 @@ const (
 	// trash is the start of the name of what is being deleted.
 	trash = "trash-"
 )
+
+// place is the folder of the root that a spec describes, below the node's.
+func (s *Spec) place() string {
+	if s.Rescue != nil {
+		return rescueDir
+	}
+	return rootDir
+}
 
 // nodeDir is the folder of a node.
 func (m *Manager) nodeDir(id string) string { return filepath.Join(m.cfg.Dir, nodesDir, id) }

@@ -136,8 +136,9 @@ func (t *plainTree) Close() error             { return t.root.Close() }
 
 // world is what a manager serves through, and what outlives its process.
 type world struct {
-	dir   string
-	image images.Image
+	dir    string
+	image  images.Image
+	rescue images.Image // of rescue roots, where a test has them
 
 	mu      sync.Mutex
 	exports map[string]Export

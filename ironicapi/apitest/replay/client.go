@@ -22,8 +22,6 @@ type Machine struct {
 	Image, OtherImage string
 	// ConfigDrive is one as Nova sends it: an image, gzipped, in base64.
 	ConfigDrive string
-	// Rescues is false for hardware that cannot be rescued: asking for it is 400.
-	Rescues bool
 	// SoftTimeout is for how long Nova lets the operating system shut down, in
 	// seconds; Nova's own is 60.
 	SoftTimeout int

@@ -121,12 +121,8 @@ func Nova(t *testing.T, url string, m Machine) {
 		n.poll("unlocked", "1.46", at, func(a map[string]any) bool { return a["reservation"] == nil })
 	}
 	n.power(map[string]any{"target": "soft power off", "timeout": m.SoftTimeout}, "power off")
-	if m.Rescues {
-		n.provision(map[string]any{"target": "rescue", "rescue_password": "hush"}, "rescue")
-		n.provision(map[string]any{"target": "unrescue"}, "active")
-	} else {
-		n.call(400, "1.46", "PUT", at+"/states/provision", map[string]any{"target": "rescue", "rescue_password": "hush"})
-	}
+	n.provision(map[string]any{"target": "rescue", "rescue_password": "hush"}, "rescue")
+	n.provision(map[string]any{"target": "unrescue"}, "active")
 	n.call(200, "1.46", "PATCH", at, op("add", "/instance_info/image_source", m.OtherImage))
 	n.provision(map[string]any{"target": "rebuild", "configdrive": m.ConfigDrive}, "active")
 	if vifs := listed(n.call(200, "1.46", "GET", at+"/vifs", nil), "vifs"); len(vifs) != 1 {

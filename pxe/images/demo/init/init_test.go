@@ -135,7 +135,17 @@ func newSigner(t *testing.T) ssh.Signer {
 // sshServer runs a server that lets in the keys, and returns how to reach it.
 func sshServer(t *testing.T, authorized string) (addr string, host ssh.PublicKey) {
 	t.Helper()
+	return sshServerWith(t, authorized, "")
+}
+
+// sshServerWith is one of a system with passwords.
+func sshServerWith(t *testing.T, authorized, shadow string) (addr string, host ssh.PublicKey) {
+	t.Helper()
 	dir := t.TempDir()
+	passwords := filepath.Join(dir, "shadow")
+	if err := os.WriteFile(passwords, []byte(shadow), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	keys := filepath.Join(dir, "authorized_keys")
 	if err := os.WriteFile(keys, []byte(authorized), 0o600); err != nil {
 		t.Fatal(err)
@@ -160,7 +170,7 @@ func sshServer(t *testing.T, authorized string) (addr string, host ssh.PublicKey
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { done <- serveSSH(l, sshConfig(key, keys), self) }()
+	go func() { done <- serveSSH(l, sshConfig(key, keys, passwords), self) }()
 	t.Cleanup(func() {
 		_ = l.Close()
 		if err := <-done; err != nil {
@@ -202,6 +212,33 @@ func TestSSHLetsInKeysOnly(t *testing.T) {
 	empty, host := sshServer(t, "")
 	if _, err := dial(t, empty, "root", host, ssh.PublicKeys(good)); err == nil {
 		t.Error("without keys somebody is let in")
+	}
+}
+
+// A rescue system lets in its user rescue with the rescue password, as
+// `openssl passwd -6` hashes it, and nobody else with any.
+func TestSSHLetsInRescue(t *testing.T) {
+	t.Parallel()
+	const password, hash = "Hello world!", "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1"
+	addr, host := sshServerWith(t, "", "root:*:1::::::\nother:"+hash+":1:0:99999:7:::\nrescue:"+hash+":1:0:99999:7:::\n")
+	if _, err := dial(t, addr, "rescue", host, ssh.Password(password)); err != nil {
+		t.Errorf("the rescue password is refused: %v", err)
+	}
+	locked, lockedHost := sshServerWith(t, "", "rescue:!:1::::::\n")
+	for name, c := range map[string]struct {
+		addr, user, password string
+		host                 ssh.PublicKey
+	}{
+		"wrong password":    {addr, "rescue", "Hello world", host},
+		"no password":       {addr, "rescue", "", host},
+		"longest password":  {addr, "rescue", strings.Repeat("x", 100_000), host},
+		"another user":      {addr, "other", password, host},
+		"root":              {addr, "root", password, host},
+		"a locked password": {locked, "rescue", "!", lockedHost},
+	} {
+		if _, err := dial(t, c.addr, c.user, c.host, ssh.Password(c.password)); err == nil {
+			t.Errorf("%s is let in", name)
+		}
 	}
 }
 

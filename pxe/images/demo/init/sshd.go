@@ -31,13 +31,13 @@ const (
 )
 
 // sshdMain is the ssh server. It lets in root with a key from authorized_keys,
-// and nobody else: there are no passwords.
+// and in a rescue system the user rescue with the rescue password.
 func sshdMain() int {
 	key, err := hostKey(hostKeyFile)
 	if err == nil {
 		var l net.Listener
 		if l, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", ":22"); err == nil {
-			err = serveSSH(l, sshConfig(key, authorizedKeysFile), "/bin/sh")
+			err = serveSSH(l, sshConfig(key, authorizedKeysFile, shadowFile), "/bin/sh")
 		}
 	}
 	report("ssh server", err)
@@ -79,12 +79,22 @@ func newHostKey(path string) ([]byte, error) {
 	return b, os.Rename(tmp, path)
 }
 
-func sshConfig(key ssh.Signer, authorized string) *ssh.ServerConfig {
+// rescueUser is the only one with a password.
+const rescueUser = "rescue"
+
+func sshConfig(key ssh.Signer, authorized, shadow string) *ssh.ServerConfig {
 	c := &ssh.ServerConfig{
 		MaxAuthTries: 6,
 		PublicKeyCallback: func(meta ssh.ConnMetadata, offered ssh.PublicKey) (*ssh.Permissions, error) {
 			if meta.User() != "root" || !isAuthorized(authorized, offered) {
 				return nil, fmt.Errorf("no such key for %q", meta.User())
+			}
+			return &ssh.Permissions{}, nil
+		},
+		PasswordCallback: func(meta ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+			const longest = 1024 // hashing takes time by its length
+			if meta.User() != rescueUser || len(password) > longest || !isPassword(shadow, rescueUser, password) {
+				return nil, fmt.Errorf("wrong password for %q", meta.User())
 			}
 			return &ssh.Permissions{}, nil
 		},
