@@ -16,6 +16,7 @@ import (
 func TestQEMULoginPrompt(t *testing.T) {
 	t.Parallel()
 	demoKernel(t)
+	guestAddresses(t)
 	dir := t.TempDir()
 	config, images := settings{dir: dir, broker: fmt.Sprintf("listen = \"127.0.0.1:0\"\n[[broker.units]]\nid = \"bpu-1\"\npassword = %q\n", unitPassword),
 		more: "[deploy]\nboot_mark = \"login-prompt\"\n[enroll]\nautomatic = \"off\""}.write(t)

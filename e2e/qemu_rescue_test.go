@@ -14,6 +14,7 @@ import (
 func TestQEMURescue(t *testing.T) {
 	t.Parallel()
 	demoKernel(t)
+	guestAddresses(t)
 	s := startDemo(t, "--pi", "qemu", "--caddies", "1")
 	const name, own, rescue, password = "caddy-1", "root@caddy-1:~# ", "root@caddy-1-rescue:~# ", "open sesame 7"
 	c := openTyped(t, s, name)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -16,6 +17,7 @@ import (
 func TestQEMUSSH(t *testing.T) {
 	t.Parallel()
 	demoKernel(t)
+	guestAddresses(t)
 	s := startDemo(t, "--pi", "qemu", "--caddies", "2")
 	private, public := keyPair(t)
 	s.available("caddy-1")
@@ -43,6 +45,17 @@ func TestQEMUSSH(t *testing.T) {
 	if out, err := trySSH(t, stranger, "127.77.1.1", "true"); err == nil || !strings.Contains(out, "Permission denied") {
 		t.Errorf("with another key: %v %q", err, out)
 	}
+}
+
+var guestAddress sync.Mutex
+
+// guestAddresses is held by one test at a time: those that reach caddy-1 by ssh,
+// and those whose caddy-1 would take the port from them. Caddies have the same
+// loopback addresses in all chassis.
+func guestAddresses(t *testing.T) {
+	t.Helper()
+	guestAddress.Lock()
+	t.Cleanup(guestAddress.Unlock)
 }
 
 // trySSH runs a command on a virtual Pi by Debian's ssh client.
