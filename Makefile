@@ -43,6 +43,7 @@ test: go-version packages ## All tests, as CI runs them
 	$(SUITE) keystone $(MAKE) test-keystone
 	$(SUITE) e2e $(MAKE) test-e2e
 	$(SUITE) netboot $(MAKE) test-netboot
+	$(SUITE) raspi3b $(MAKE) test-raspi3b
 	$(SUITE) faults $(MAKE) test-faults
 	$(SUITE) networks $(MAKE) test-networks
 	$(SUITE) nfs $(MAKE) test-nfs
@@ -76,7 +77,7 @@ test-netboot: build ## The demo image in QEMU, with its root over our NFS; cards
 	@cd e2e && CADDYSHACK_BIN=$(abspath $(BIN)) ../scripts/netns $(abspath bin/tap.test) -test.run '^TestTAP' -test.timeout 10m
 
 .PHONY: test-raspi3b
-test-raspi3b: go-version ## What a virtual Pi 3B fetched, its device tree included, on QEMU's own model of that board (2 min; wants a quiet machine)
+test-raspi3b: go-version ## What a virtual Pi 3B fetched, its device tree included, on QEMU's own model of that board, to a prompt and off again (1 min)
 	@$(GO) test -tags qemu -v -count=1 -timeout 15m -run TestRaspberryPi3 ./sim/qemu
 
 .PHONY: test-dhcp

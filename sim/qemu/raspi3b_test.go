@@ -88,12 +88,13 @@ func publish(t *testing.T) netip.AddrPort {
 	return tftp.Addr()
 }
 
-// line is a serial line at which nobody types.
+// line is a serial line with somebody at its end.
 type line struct {
-	mu   sync.Mutex
-	text []byte
-	more chan struct{} // closed when there is more
-	from int
+	mu    sync.Mutex
+	text  []byte
+	more  chan struct{} // closed when there is more
+	from  int
+	typed chan string
 }
 
 func (l *line) Write(p []byte) (int, error) {
@@ -105,17 +106,33 @@ func (l *line) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (l *line) Read(ctx context.Context, _ []byte) (int, error) {
-	<-ctx.Done()
-	return 0, ctx.Err()
+// Read returns what was typed at once.
+func (l *line) Read(ctx context.Context, p []byte) (int, error) {
+	select {
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case text := <-l.typed:
+		return copy(p, text), nil
+	}
 }
 
 func (l *line) Flush() {}
 
+// patience is for each thing that is waited for. The prompt takes 50 s on two quiet
+// processors, and 80 s with four busy loops beside it.
+const patience = 6 * time.Minute
+
+// rest is what was printed after what was waited for.
+func (l *line) rest() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.text[l.from:])
+}
+
 // wait waits for a text after what was waited for before.
 func (l *line) wait(t *testing.T, text string) {
 	t.Helper()
-	deadline := time.After(8 * time.Minute)
+	deadline := time.After(patience)
 	for {
 		l.mu.Lock()
 		rest, more := l.text[l.from:], l.more
@@ -136,8 +153,8 @@ func (l *line) wait(t *testing.T, text string) {
 }
 
 // TestRaspberryPi3 boots what a virtual Pi 3B fetched, its own device tree
-// included, on QEMU's model of that board, to a prompt on its mini UART. What is
-// typed and the shutdown pin are left to QEMU's own board.
+// included, on QEMU's model of that board, to a prompt on its mini UART, types
+// commands there, and has it switch itself off.
 func TestRaspberryPi3(t *testing.T) {
 	t.Parallel()
 	program, err := qemu.Find()
@@ -148,8 +165,14 @@ func TestRaspberryPi3(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &line{more: make(chan struct{})}
-	p, err := pi.New(pi.Config{Model: pi.Pi3, MAC: mac, Serial: serial, Address: own, TFTP: publish(t), Line: l, Computer: computer, Dir: t.TempDir()})
+	l := &line{more: make(chan struct{}), typed: make(chan string, 1)}
+	halted := make(chan struct{})
+	p, err := pi.New(pi.Config{Model: pi.Pi3, MAC: mac, Serial: serial, Address: own, TFTP: publish(t), Line: l, Computer: computer, Dir: t.TempDir(),
+		OnEvent: func(e pi.Event) {
+			if e.Stage == pi.StageHalted {
+				close(halted)
+			}
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,8 +181,23 @@ func TestRaspberryPi3(t *testing.T) {
 	p.Power(true)
 	l.wait(t, "bcm2710-rpi-3-b.dtb: ")
 	l.wait(t, "Machine model: Raspberry Pi 3 Model B")
-	l.wait(t, "root@three:~# ")
+	const prompt = "root@three:~# "
+	l.wait(t, prompt)
 	t.Logf("prompt after %s", time.Since(began))
+
+	l.typed <- "echo six times seven is $((6*7)); uname -m; mount\r"
+	l.wait(t, "six times seven is 42\r\naarch64\r\n")
+	l.wait(t, " type nfs ")
+	l.wait(t, prompt)
+	t.Logf("answered after %s", time.Since(began))
+
+	l.typed <- "poweroff\r"
+	select {
+	case <-halted:
+	case <-time.After(patience):
+		t.Errorf("poweroff does not switch off; there is:\n%s", l.rest())
+	}
+	t.Logf("switched off after %s", time.Since(began))
 	p.Power(false)
 	if p.Alive() {
 		t.Error("it is alive without power")
