@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -55,6 +56,9 @@ func TestQEMURescue(t *testing.T) {
 	})
 	if out != "caddy-1-rescue\nnot mine\n" {
 		t.Errorf("the rescue system answers %q", out)
+	}
+	if got, err := run("rescue", password, "cat /root/own-root"); err != nil || !strings.Contains(got, ":/own/"+s.api.node(name).UUID+" /mnt\n") {
+		t.Errorf("of its own root the rescue system tells %q, %v", got, err)
 	}
 	for user, wrong := range map[string]string{"rescue": "open sesame", "root": password} {
 		if out, err := run(user, wrong, "true"); err == nil {

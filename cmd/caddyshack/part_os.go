@@ -89,6 +89,9 @@ func (d *daemon) openOS(ctx context.Context) error {
 // nfsEvent keeps that a node has mounted its root before the node gets its
 // answer, and tells the boot service.
 func (d *daemon) nfsEvent(e nfsd.Event) {
+	if roots.IsOwnExport(e.ExportID) {
+		return
+	}
 	b, ok := bootlog.FromNFS(e.ExportID, time.Now(), e)
 	if !ok {
 		return

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,7 +12,9 @@ import (
 
 	"caddyshack/baremetal"
 	"caddyshack/conductor"
+	"caddyshack/pxe/roots"
 	"caddyshack/pxe/tftpd"
+	"caddyshack/sim/pi/nfsmount"
 )
 
 // rescue asks for a rescue.
@@ -44,6 +48,22 @@ func (s *site) roots(t *testing.T) string {
 	return strings.Join(there, " ")
 }
 
+// tryMount mounts a path from an address.
+func (s *site) tryMount(t *testing.T, from, path string) (*nfsmount.FS, error) {
+	t.Helper()
+	return nfsmount.Mount(t.Context(), nfsmount.Config{Local: netip.MustParseAddr(from), Server: s.os.nfsAddr.Addr(), Port: s.os.nfsAddr.Port(),
+		MountPort: s.os.nfsAddr.Port(), Path: path, Hostname: "caddy-1", RSize: 8192, WSize: 8192})
+}
+
+func (s *site) mount(t *testing.T, from, path string) *nfsmount.FS {
+	t.Helper()
+	fs, err := s.tryMount(t, from, path)
+	if err != nil {
+		t.Fatalf("mounting %s: %v", path, err)
+	}
+	return fs
+}
+
 // A node boots its rescue root, that again after a power-cycle, and its own when
 // the rescue is over.
 func TestRescue(t *testing.T) {
@@ -59,6 +79,14 @@ func TestRescue(t *testing.T) {
 		t.Errorf("in rescue: last_error %q, instance_info %s", n.LastError, n.InstanceInfo)
 	}
 	s.awaitPrompt(t, "root@caddy-1-rescue:~# ")
+	own := s.mount(t, "127.77.1.1", roots.OwnPath(s.node))
+	if err := own.WriteFile(t.Context(), "/etc/mended", []byte("yes"), 0o644); err != nil {
+		t.Errorf("mending its own root: %v", err)
+	}
+	own.Close()
+	if _, err := s.tryMount(t, "127.77.1.2", roots.OwnPath(s.node)); !errors.Is(err, nfsmount.ErrAccess) {
+		t.Errorf("its own root, from elsewhere: %v", err)
+	}
 	if err := s.conductor.SetPower(t.Context(), tester, s.node, conductor.PowerRequest{Target: baremetal.TargetReboot}); err != nil {
 		t.Fatal(err)
 	}
@@ -69,6 +97,14 @@ func TestRescue(t *testing.T) {
 		t.Errorf("after the rescue: %q", n.LastError)
 	}
 	s.awaitPrompt(t, "root@caddy-1:~# ")
+	fs := s.mount(t, "127.77.1.1", roots.ExportPath(s.node))
+	if text, err := fs.ReadFile(t.Context(), "/etc/mended", 100); err != nil || string(text) != "yes" {
+		t.Errorf("after the rescue its own root has %q, %v", text, err)
+	}
+	fs.Close()
+	if _, err := s.tryMount(t, "127.77.1.1", roots.OwnPath(s.node)); !errors.Is(err, nfsmount.ErrAccess) {
+		t.Errorf("its own root as in rescue, after the rescue: %v", err)
+	}
 	if got := s.roots(t); got != "root" {
 		t.Errorf("after the rescue there are the roots %q", got)
 	}

@@ -303,7 +303,7 @@ func (x *Exports) nodeOf(client netip.Addr) (string, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, e := range x.state.Exports {
-		if e.Client.Unmap() == client {
+		if e.Client.Unmap() == client && !roots.IsOwnExport(e.NodeID) {
 			return e.NodeID, true
 		}
 	}

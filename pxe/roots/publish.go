@@ -83,6 +83,11 @@ func (m *Manager) publish(ctx context.Context, spec BootSpec) error {
 	if err := m.cfg.Exports.OpenExport(ctx, export); err != nil {
 		return err
 	}
+	if place == rescueDir {
+		if err := m.openOwn(ctx, spec, old.LimitBytes); err != nil {
+			return err
+		}
+	}
 	if err := m.step("put boot files"); err != nil {
 		return err
 	}
@@ -109,7 +114,7 @@ func (m *Manager) withdraw(ctx context.Context, id string) error {
 	if err := m.step("close export"); err != nil {
 		return err
 	}
-	err := m.cfg.Exports.CloseExport(ctx, id)
+	err := errors.Join(m.cfg.Exports.CloseExport(ctx, id+ownSuffix), m.cfg.Exports.CloseExport(ctx, id))
 	m.cfg.BootFiles.Remove(id)
 	return err
 }

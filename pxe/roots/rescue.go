@@ -1,6 +1,7 @@
 package roots
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -87,6 +88,46 @@ func (m *Manager) dropRescue(ctx context.Context, id string) error {
 		return err
 	}
 	return errors.Join(os.RemoveAll(away), os.RemoveAll(filepath.Join(dir, bootDir)))
+}
+
+// ownSuffix ends the id of the export of a node's own root while it boots its
+// rescue root.
+const ownSuffix = ".own"
+
+// IsOwnExport tells whether an export is that of a node's own root in rescue:
+// what its node does there is no boot.
+func IsOwnExport(id string) bool { return strings.HasSuffix(id, ownSuffix) }
+
+// OwnPath is what a node in rescue mounts to get at its own root.
+func OwnPath(nodeID string) string { return "/own/" + nodeID }
+
+// OwnRootFile tells in a rescue root how that is done.
+const OwnRootFile = "root/own-root"
+
+// openOwn opens a node's own root to its rescue system.
+func (m *Manager) openOwn(ctx context.Context, spec BootSpec, limit uint64) (err error) {
+	dir := m.nodeDir(spec.NodeID)
+	export := Export{NodeID: spec.NodeID + ownSuffix, Path: OwnPath(spec.NodeID), Dir: filepath.Join(dir, rootDir, rootTree),
+		Client: spec.Client, LimitBytes: limit}
+	if err := m.step("open own root"); err != nil {
+		return err
+	}
+	if err := m.cfg.Exports.OpenExport(ctx, export); err != nil {
+		return err
+	}
+	path := export.Path
+	if p, ok := m.cfg.Exports.(MountPather); ok {
+		path = p.MountPath(export)
+	}
+	mountPort := cmp.Or(spec.MountPort, spec.NFSPort)
+	tree, err := m.cfg.Trees.OpenTree(filepath.Join(dir, rescueDir, rootTree))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tree.Close()) }()
+	text := fmt.Sprintf("# The node's own root, in its rescue system:\nmount -t nfs -o vers=3,tcp,nolock,noacl,port=%d,mountport=%d %s:%s /mnt\n",
+		spec.NFSPort, mountPort, spec.Server, path)
+	return tree.WriteFile(OwnRootFile, []byte(text), 0o600, Owner{})
 }
 
 // RescueUser is who may log in to a rescue root with the rescue password. It is

@@ -80,6 +80,10 @@ func TestRescueRoot(t *testing.T) {
 	if place, kernel := served(); place != "rescue/tree" || kernel != "KERNEL" {
 		t.Errorf("in rescue %s is served, with the kernel %q", place, kernel)
 	}
+	own := Export{NodeID: node1 + ".own", Path: "/own/" + node1, Dir: filepath.Join(w.dir, "nodes", node1, "root", "tree"), Client: bootSpec(node1).Client}
+	if got := w.exports[node1+".own"]; got != own || !IsOwnExport(got.NodeID) || IsOwnExport(node1) {
+		t.Errorf("the own root is opened to the rescue system as %+v", got)
+	}
 	file := func(name string) string {
 		t.Helper()
 		b, err := os.ReadFile(filepath.Join(w.dir, "nodes", node1, "rescue", "tree", name))
@@ -90,8 +94,10 @@ func TestRescueRoot(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"etc/hostname": "caddy-1-rescue\n",
-		"etc/passwd":   "root:x:0:0:root:/root:/bin/bash\nrescue:x:0:0:rescue:/root:/bin/bash\n",
-		"etc/shadow":   "root:*:1::::::\nrescue:" + rescueHash + ":1:0:99999:7:::\n",
+		"root/own-root": "# The node's own root, in its rescue system:\n" +
+			"mount -t nfs -o vers=3,tcp,nolock,noacl,port=20490,mountport=20490 127.0.0.1:/own/" + node1 + " /mnt\n",
+		"etc/passwd": "root:x:0:0:root:/root:/bin/bash\nrescue:x:0:0:rescue:/root:/bin/bash\n",
+		"etc/shadow": "root:*:1::::::\nrescue:" + rescueHash + ":1:0:99999:7:::\n",
 		"etc/ssh/sshd_config": "# A rescue system, by Caddyshack.\nPermitRootLogin yes\nPasswordAuthentication yes\nUsePAM yes\n" +
 			"PermitRootLogin no\n",
 	} {
@@ -127,7 +133,7 @@ func TestRescueRoot(t *testing.T) {
 		t.Error("a removed rescue root is served")
 	}
 	publish()
-	if place, kernel := served(); place != "root/tree" || kernel != "kernel" {
+	if place, kernel := served(); place != "root/tree" || kernel != "kernel" || len(w.exports) != 1 {
 		t.Errorf("after the rescue %s is served, with the kernel %q", place, kernel)
 	}
 	if err := m.RemoveRescue(t.Context(), node1); err != nil || len(w.exports) != 1 {
