@@ -93,7 +93,9 @@ func (r *Rescue) rescue(ctx context.Context, t *drivers.Task) (drivers.Result, e
 			return drivers.Result{}, fmt.Errorf("fetching image %s: %w", img.URL, err)
 		}
 		if !got.Ready {
-			return drivers.WaitFor(r.Driver.imageWait(img, got)), nil
+			wait := r.Driver.imageWait(img, got)
+			wait.Within += r.Driver.Watch.within() // the deadline of the first wait holds for the boot as well
+			return drivers.WaitFor(wait), nil
 		}
 		if err := r.prepare(ctx, t, img); err != nil {
 			return drivers.Result{}, err

@@ -46,11 +46,7 @@ func (w Watchdog) Await(ctx context.Context, boot BootService, t *drivers.Task) 
 	if s.Conflict != "" {
 		return drivers.Result{}, baremetal.Errorf(baremetal.Conflict, "two machines claim to be one: %s", s.Conflict)
 	}
-	within := w.Within
-	if within == 0 {
-		within = 5 * time.Minute
-	}
-	wait := drivers.Wait{Reason: awaited[w.Mark], Hint: s.Report.String(), Within: within, Poll: watchPoll, Callback: true}
+	wait := drivers.Wait{Reason: awaited[w.Mark], Hint: s.Report.String(), Within: w.within(), Poll: watchPoll, Callback: true}
 	if hint := unmarked[w.Mark]; hint != "" && s.Report.Stage == bootlog.StageLogin {
 		wait.Hint = hint
 	}
@@ -69,6 +65,14 @@ func (w Watchdog) Await(ctx context.Context, boot BootService, t *drivers.Task) 
 	}
 	wait.Cycle = s.Report.String()
 	return drivers.WaitFor(wait), nil
+}
+
+func (w Watchdog) within() time.Duration {
+	const usual = 5 * time.Minute
+	if w.Within == 0 {
+		return usual
+	}
+	return w.Within
 }
 
 func (w Watchdog) tries() int {
