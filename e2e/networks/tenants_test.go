@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os/exec"
 	"regexp"
@@ -78,9 +79,26 @@ func TestTenants(t *testing.T) {
 	if err := s.dial(1, netip.AddrPortFrom(s.addressOf(3), echoPort)); err != nil {
 		t.Errorf("two nodes of one tenant: %v", err)
 	}
+	s.rescued()
 	s.verbAll("deleted", "available")
 	s.wantTags("undeployed", "999", "999", "999")
 	s.caddyshack(false, "switch", "verify")
+}
+
+// rescued has a node of a tenant boot its rescue root in the network for that,
+// and its own in the tenant's again.
+func (s *site) rescued() {
+	s.t.Helper()
+	boots := func(verb map[string]any, state, network string) {
+		s.t.Helper()
+		s.request("PUT", "/v1/nodes/caddy-2/states/provision", verb, http.StatusAccepted)
+		s.await("caddy-2", state, func(n map[string]any) bool { return n["provision_state"] == state && n["reservation"] == nil })
+		s.eventually("caddy-2 has an address in "+network, func() bool { return netip.MustParsePrefix(network).Contains(s.addressOf(2)) })
+	}
+	boots(map[string]any{"target": "rescue", "rescue_password": "open sesame"}, "rescue", "10.10.0.0/24")
+	s.wantTags("in rescue", "20", "10", "20")
+	boots(map[string]any{"target": "unrescue"}, "active", "10.30.0.0/24")
+	s.wantTags("after the rescue", "20", "30", "20")
 }
 
 // echoPort is where each Pi listens for the others.
