@@ -48,6 +48,7 @@ func parts() []part {
 		{name: "nfs", what: "the NFS server beside NFS-Ganesha", run: (*bench).nfs},
 		{name: "tftp", what: "the TFTP server beside dnsmasq, tftpd-hpa and atftpd", run: (*bench).tftp},
 		{name: "boot", what: "virtual Pis from power-on to prompt", run: (*bench).boots},
+		{name: "qemu", what: "Pis in QEMU from power-on to prompt", run: (*bench).guests},
 		{name: "deploy", what: "deploys of virtual Pis", run: (*bench).deploys},
 		{name: "switches", what: "moves of ports, and drift (in memory)", run: (*bench).switches},
 		{name: "cold", what: "first demo with empty caches; downloads modules", run: (*bench).cold, unasked: true},

@@ -181,10 +181,10 @@ func (b *bench) serve(ctx context.Context, c serving) (*server, error) {
 }
 
 // demo starts `caddyshack demo` with that many caddies.
-func (b *bench) demo(ctx context.Context, caddies int) (*server, error) {
+func (b *bench) demo(ctx context.Context, caddies int, more ...string) (*server, error) {
 	dir, err := os.MkdirTemp(b.dir, "demo-")
 	if err != nil {
 		return nil, err
 	}
-	return b.run(ctx, dir, "demo", "--listen", "127.0.0.1:0", "--caddies", strconv.Itoa(caddies))
+	return b.run(ctx, dir, append([]string{"demo", "--listen", "127.0.0.1:0", "--caddies", strconv.Itoa(caddies)}, more...)...)
 }

@@ -100,15 +100,16 @@ func (m *Machine) UART() string {
 // processors of the models, as QEMU names them.
 var processors = map[pi.Model]string{pi.Pi3: "cortex-a53", pi.Pi3Plus: "cortex-a53", pi.Pi4: "cortex-a72", pi.Pi5: "cortex-a76"}
 
-// pi3Cores is how many of a RaspberryPi3's four cores are powered. The others
-// would wait for the kernel in a loop, each at the cost of a whole processor of
-// the host; with a single one the kernel comes to a halt before it mounts its root.
-const pi3Cores = 2
-
-// pi3Kernel is what the kernel is told on a RaspberryPi3: of its cores, and to
-// do without fast interrupts in the USB driver, with which QEMU's controller
-// takes half as long again.
-var pi3Kernel = fmt.Sprintf(" maxcpus=%d dwc_otg.fiq_enable=0 dwc_otg.fiq_fsm_enable=0", pi3Cores)
+const (
+	// pi3Cores is how many of a RaspberryPi3's four cores are powered. The others
+	// would wait for the kernel in a loop, each at the cost of a whole processor of
+	// the host; with a single one the kernel stands still before it mounts its root.
+	pi3Cores = "2"
+	// pi3Kernel is what the kernel is told on a RaspberryPi3: of its cores, and to do
+	// without fast interrupts in its USB driver, which QEMU's controller is not made
+	// for and is slower with.
+	pi3Kernel = " maxcpus=" + pi3Cores + " dwc_otg.fiq_enable=0 dwc_otg.fiq_fsm_enable=0"
+)
 
 // powerKey is the command that presses the power key of QEMU's own board, as the
 // gpio-shutdown overlay makes of the shutdown pin. A RaspberryPi3 has none.
@@ -133,7 +134,7 @@ func (m *Machine) arguments(l pi.Loaded, cmdline, network string) []string {
 	}
 	switch m.cfg.Board {
 	case RaspberryPi3:
-		args = append(args, "-dtb", l.DeviceTree, "-global", "bcm2837.enabled-cpus="+strconv.Itoa(pi3Cores),
+		args = append(args, "-dtb", l.DeviceTree, "-global", "bcm2837.enabled-cpus="+pi3Cores,
 			"-device", "usb-net,netdev=net,port=1,mac="+l.MAC, // a port keeps QEMU from adding a hub
 			"-serial", "null", "-serial", "chardev:line") // the second is the mini UART
 	default:
