@@ -119,7 +119,7 @@ func (l *line) Read(ctx context.Context, p []byte) (int, error) {
 func (l *line) Flush() {}
 
 // patience is for each thing that is waited for. The prompt takes 50 s on two quiet
-// processors, and 80 s with four busy loops beside it.
+// processors, 80 s with four busy loops beside it and 2 min with eight.
 const patience = 6 * time.Minute
 
 // rest is what was printed after what was waited for.
