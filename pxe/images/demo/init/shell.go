@@ -9,9 +9,11 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/interp"
@@ -120,14 +122,16 @@ func (sh *shell) run(stmts []*syntax.Stmt) int {
 	default:
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
+	var watch sync.WaitGroup
+	watch.Go(func() {
 		select {
 		case <-sh.interrupts:
 			cancel()
 		case <-ctx.Done():
 		}
-	}()
+	})
+	defer watch.Wait() // so that it does not take a ^C that is for the next command
+	defer cancel()
 	code := 0
 	for _, stmt := range stmts {
 		code = sh.status(sh.runner.Run(ctx, stmt))
@@ -160,6 +164,7 @@ func (sh *shell) status(err error) int {
 func (sh *shell) interactive(tty *os.File) int {
 	signal.Notify(sh.interrupts, os.Interrupt)
 	signal.Ignore(syscall.SIGQUIT, syscall.SIGTSTP)
+	keepOutput(tty)
 	sh.greet()
 	in := newLines(tty, sh.stdout)
 	code := 0
@@ -173,7 +178,7 @@ func (sh *shell) interactive(tty *os.File) int {
 		switch {
 		case errors.Is(err, errInterrupted):
 			text.Reset()
-			code = interrupted
+			code = sh.interrupted()
 			continue
 		case err != nil:
 			fmt.Fprintln(sh.stdout, "logout")
@@ -196,9 +201,31 @@ func (sh *shell) interactive(tty *os.File) int {
 			return code
 		}
 		if code == interrupted {
+			code = sh.interrupted()
 			fmt.Fprintln(sh.stdout)
 		}
 	}
+}
+
+// interrupted makes $? tell of a ^C, whatever it ended.
+func (sh *shell) interrupted() int {
+	file, err := syntax.NewParser().Parse(strings.NewReader(fmt.Sprintf("(exit %d)", interrupted)), "")
+	if err == nil {
+		err = sh.runner.Run(context.Background(), file.Stmts[0])
+	}
+	return sh.status(err)
+}
+
+// keepOutput makes the terminal keep what is printed in answer to ^C: the kernel
+// drops waiting output after it has sent the signal, with the new prompt in it
+// if that is there already.
+func keepOutput(tty *os.File) {
+	t, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+	if err != nil {
+		return
+	}
+	t.Lflag |= unix.NOFLSH
+	_ = unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, t) // as it was, then
 }
 
 // greet says where one is.
