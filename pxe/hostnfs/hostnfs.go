@@ -216,7 +216,8 @@ func (x *Exports) await(ctx context.Context, path string, open bool) error {
 			return nil
 		}
 		// That our time is over says nothing of a server that has answered.
-		if answered = answered || e == nil; !answered || !errors.Is(e, os.ErrDeadlineExceeded) {
+		late := errors.Is(e, os.ErrDeadlineExceeded) || errors.Is(e, context.DeadlineExceeded) // of the connection, and of dialling
+		if answered = answered || e == nil; !answered || !late {
 			err = e
 		}
 		select {
