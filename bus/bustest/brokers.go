@@ -86,7 +86,7 @@ func startMosquitto(t testing.TB, units []string) (string, error) {
 		"acl": "user " + ControllerUser + "\ntopic readwrite " + bus.Root + "/#\n" +
 			"pattern readwrite " + bus.Root + "/bpu/%u/#\n",
 		"passwords": "",
-		"conf": fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous false\nuser root\npersistence false\n"+
+		"conf": fmt.Sprintf("listener %d 127.0.0.1\nset_tcp_nodelay true\nallow_anonymous false\nuser root\npersistence false\n"+
 			"acl_file %s\npassword_file %s\n", port, filepath.Join(dir, "acl"), filepath.Join(dir, "passwords")),
 	}
 	for _, u := range units {

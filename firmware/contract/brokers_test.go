@@ -107,7 +107,7 @@ func newMosquitto(t testing.TB, id identity, units ...string) *mosquitto {
 	m.unit, m.key = fmt.Sprintf("127.0.0.1:%d", ports[1]), id.public
 	files := map[string]string{
 		"acl": "user " + bustest.ControllerUser + "\ntopic readwrite " + bus.Root + "/#\npattern readwrite " + bus.Root + "/bpu/%u/#\n",
-		"conf": fmt.Sprintf("user root\npersistence false\nallow_anonymous false\nacl_file %[1]s/acl\npassword_file %[1]s/passwords\n"+
+		"conf": fmt.Sprintf("user root\nset_tcp_nodelay true\npersistence false\nallow_anonymous false\nacl_file %[1]s/acl\npassword_file %[1]s/passwords\n"+
 			"listener %[2]d 127.0.0.1\nlistener %[3]d 127.0.0.1\ncertfile %[1]s/cert\nkeyfile %[1]s/key\n", dir, ports[0], ports[1]),
 		"cert": string(id.certificate), "key": string(id.key), "passwords": "",
 	}
