@@ -121,10 +121,9 @@ func TestRescue(t *testing.T) {
 	}
 }
 
-// A rescue whose machine stands still is power-cycled and fails like a deploy;
-// unrescue brings back its own system, and a second try succeeds.
-func TestFaultRescueStall(t *testing.T) {
-	t.Parallel()
+// silentRescue is a site whose active node is to be rescued, and says nothing.
+func silentRescue(t *testing.T) *site {
+	t.Helper()
 	s := newSite(t, nil)
 	s.console(t, true)
 	s.deploy(t)
@@ -132,6 +131,14 @@ func TestFaultRescueStall(t *testing.T) {
 	s.wire.dead()
 	s.rescue(t)
 	s.awaitState(t, baremetal.RescueWait)
+	return s
+}
+
+// A rescue whose machine stands still is power-cycled and fails like a deploy;
+// unrescue brings back its own system, and a second try succeeds.
+func TestFaultRescueStall(t *testing.T) {
+	t.Parallel()
+	s := silentRescue(t)
 	s.files(t, map[string]tftpd.Content{"kernel8.img": {Data: make([]byte, 40_000)}})
 	s.wire.stallsAfter(2)
 	n := s.awaitState(t, baremetal.RescueFailed)
@@ -154,13 +161,7 @@ func TestFaultRescueStall(t *testing.T) {
 // A rescue that is given up while the machine boots leaves no rescue root.
 func TestFaultRescueAborted(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, nil)
-	s.console(t, true)
-	s.deploy(t)
-	s.awaitState(t, baremetal.Active)
-	s.wire.dead()
-	s.rescue(t)
-	s.awaitState(t, baremetal.RescueWait)
+	s := silentRescue(t)
 	if got := s.roots(t); got != "root rescue" {
 		t.Errorf("in rescue wait there are the roots %q", got)
 	}

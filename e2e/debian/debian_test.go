@@ -37,11 +37,18 @@ func TestDebian(t *testing.T) {
 	if _, err := os.Stat(os.Getenv("CADDYSHACK_BIN")); err != nil {
 		t.Fatalf("CADDYSHACK_BIN must name the built program: run `make test-debian` (%v)", err)
 	}
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+	signer := newKey(t)
+	images := t.TempDir()
+	makeImage(t, filepath.Join(images, "debian.tar"), debianRoot(t), authorized(signer))
+	for _, tree := range []string{"privileged", "unprivileged"} {
+		t.Run(tree, func(t *testing.T) { liveIn(t, tree, images, signer) })
 	}
-	sshKey, err := ssh.NewPublicKey(public)
+}
+
+// newKey makes a key to log in with.
+func newKey(t *testing.T) ssh.Signer {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,12 +56,11 @@ func TestDebian(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	images := t.TempDir()
-	makeImage(t, filepath.Join(images, "debian.tar"), debianRoot(t), string(ssh.MarshalAuthorizedKey(sshKey)))
-	for _, tree := range []string{"privileged", "unprivileged"} {
-		t.Run(tree, func(t *testing.T) { liveIn(t, tree, images, signer) })
-	}
+	return signer
 }
+
+// authorized is a line of authorized_keys.
+func authorized(key ssh.Signer) string { return string(ssh.MarshalAuthorizedKey(key.PublicKey())) }
 
 // liveIn makes a root, boots it and uses it, most of the time with a server
 // that is killed again and again.

@@ -3,16 +3,12 @@
 package debian
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/json"
 	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/crypto/ssh"
 
 	"caddyshack/pxe"
 )
@@ -21,23 +17,12 @@ import (
 // its node but what a config drive says: a name, a key, a script for the first
 // boot. Then systemd-networkd takes over the interface that the root comes over.
 func TestDebianConfigDrive(t *testing.T) {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sshKey, err := ssh.NewPublicKey(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer := newKey(t)
 	images := t.TempDir()
 	makeImage(t, filepath.Join(images, "debian.tar"), debianRoot(t), "")
 	s := startServer(t, "unprivileged", images)
 	drive, err := json.Marshal(map[string]any{
-		"meta_data": map[string]any{"hostname": "web-9", "public_keys": map[string]any{"mine": string(ssh.MarshalAuthorizedKey(sshKey))}},
+		"meta_data": map[string]any{"hostname": "web-9", "public_keys": map[string]any{"mine": authorized(signer)}},
 		"user_data": "#!/bin/sh\n(hostname; id -un) > /root/first-boot\n",
 	})
 	if err != nil {
