@@ -194,7 +194,8 @@ func wantedVLAN(s *store.Store, uuid string) (int, error) {
 	return vlan, nil
 }
 
-// await waits until nobody has anything to do with the node any more.
+// await waits until nobody has anything to do with the node any more. It asks
+// again and again, as the database tells nobody who only reads.
 func (p *playground) await(uuid string) {
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		n, err := p.store.Node(context.Background(), uuid)

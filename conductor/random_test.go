@@ -132,6 +132,6 @@ func settled(t *rapid.T, r *rig, uuid string) {
 		if time.Now().After(deadline) {
 			t.Fatalf("still in %q, reserved by %q", n.ProvisionState, n.Work.Reservation)
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // the database tells nobody who only reads
 	}
 }
