@@ -127,9 +127,10 @@ func TestKernelServerCalls(t *testing.T) {
 	if kernelExports == nil {
 		return // another server is tested
 	}
-	// The server takes calls from ports below 1024 alone.
-	for name, text := range map[string]string{"ip_unprivileged_port_start": "0", "ip_local_port_range": "512 1023"} {
-		must(t, os.WriteFile("/proc/sys/net/ipv4/"+name, []byte(text), 0o644))
+	// The server takes calls from ports below 1024 alone. The order matters:
+	// the kernel refuses a range that reaches into the privileged ports.
+	for _, set := range [][2]string{{"ip_unprivileged_port_start", "0"}, {"ip_local_port_range", "512 1023"}} {
+		must(t, os.WriteFile("/proc/sys/net/ipv4/"+set[0], []byte(set[1]), 0o644))
 	}
 	e, err := openKernelExport("calls")
 	must(t, err)
