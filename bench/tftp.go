@@ -222,7 +222,7 @@ func fullSpeed() (loads []tftpLoad) {
 }
 
 // medians keeps, of the results of one server under one load, the one whose CPU
-// time per byte is in the middle.
+// time per byte is in the middle, with the turnaround that is in the middle.
 func medians(results []tftpResult) (kept []tftpResult) {
 	type key struct {
 		server         string
@@ -240,7 +240,10 @@ func medians(results []tftpResult) (kept []tftpResult) {
 	}
 	for _, k := range order {
 		slices.SortFunc(all[k], func(a, b tftpResult) int { return cmp.Compare(a.cpu(), b.cpu()) })
-		kept = append(kept, all[k][(len(all[k])-1)/2])
+		r := all[k][(len(all[k])-1)/2]
+		slices.SortFunc(all[k], func(a, b tftpResult) int { return cmp.Compare(a.P99, b.P99) })
+		r.P50, r.P99 = all[k][(len(all[k])-1)/2].P50, all[k][(len(all[k])-1)/2].P99
+		kept = append(kept, r)
 	}
 	return kept
 }
