@@ -39,6 +39,7 @@ require (
 
 require (
 	github.com/diskfs/go-diskfs v1.9.4
+	github.com/go-crypt/x v0.4.17
 	gopkg.in/yaml.v3 v3.0.1
 )
 

@@ -8,8 +8,8 @@ import (
 // TestHashPassword uses what `openssl passwd -6` answers.
 func TestHashPassword(t *testing.T) {
 	t.Parallel()
-	const want = "svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1"
-	if got := sha512Crypt([]byte("Hello world!"), []byte("saltstring")); got != want {
+	const want = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1"
+	if got := shadowEntry("Hello world!", "saltstring"); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	one, err := hashPassword("secret")

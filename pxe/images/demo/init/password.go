@@ -5,7 +5,12 @@ import (
 	"crypto/subtle"
 	"os"
 	"strings"
+
+	"github.com/go-crypt/x/crypt"
 )
+
+// cryptRounds are those of a hash that names none.
+const cryptRounds = 5000
 
 // shadowFile holds the password of a rescue system's user; other systems have
 // none.
@@ -26,92 +31,7 @@ func isPassword(path, user string, password []byte) bool {
 		if name != user || method != "6" || !ok || salt == "" || strings.HasPrefix(salt, "rounds=") {
 			continue
 		}
-		return subtle.ConstantTimeCompare([]byte(sha512Crypt(password, []byte(salt))), []byte(sum)) == 1
+		return subtle.ConstantTimeCompare(crypt.KeySHACrypt(sha512.New, password, []byte(salt), cryptRounds), []byte(sum)) == 1
 	}
 	return false
-}
-
-// The alphabet of crypt(3), in its own order.
-const cryptAlphabet = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-// sha512Crypt is the algorithm of "Unix crypt using SHA-256 and SHA-512"
-// (Drepper, 2008), with its default number of rounds; comments name its steps.
-// The conductor has it as well: this program shares no module with it.
-func sha512Crypt(password, salt []byte) string {
-	const rounds = 5000
-	b := sha512.New() // 4–8
-	b.Write(password)
-	b.Write(salt)
-	b.Write(password)
-	alternate := b.Sum(nil)
-
-	a := sha512.New() // 1–3
-	a.Write(password)
-	a.Write(salt)
-	a.Write(repeated(alternate, len(password))) // 9–10
-	for n := len(password); n > 0; n >>= 1 {    // 11
-		if n&1 != 0 {
-			a.Write(alternate)
-		} else {
-			a.Write(password)
-		}
-	}
-	sum := a.Sum(nil) // 12
-
-	dp := sha512.New() // 13–16
-	for range password {
-		dp.Write(password)
-	}
-	p := repeated(dp.Sum(nil), len(password))
-
-	ds := sha512.New() // 17–20
-	for range 16 + int(sum[0]) {
-		ds.Write(salt)
-	}
-	s := repeated(ds.Sum(nil), len(salt))
-
-	for i := range rounds { // 21
-		c := sha512.New()
-		if i&1 != 0 {
-			c.Write(p)
-		} else {
-			c.Write(sum)
-		}
-		if i%3 != 0 {
-			c.Write(s)
-		}
-		if i%7 != 0 {
-			c.Write(p)
-		}
-		if i&1 != 0 {
-			c.Write(sum)
-		} else {
-			c.Write(p)
-		}
-		sum = c.Sum(nil)
-	}
-
-	out := make([]byte, 0, 86) // 22e: groups of three bytes, in a rotating order
-	group := func(b2, b1, b0 byte, chars int) {
-		for v := uint(b2)<<16 | uint(b1)<<8 | uint(b0); chars > 0; chars-- {
-			out = append(out, cryptAlphabet[v&63])
-			v >>= 6
-		}
-	}
-	x, y, z := 0, 21, 42
-	for range 21 {
-		group(sum[x], sum[y], sum[z], 4)
-		x, y, z = y+1, z+1, x+1
-	}
-	group(0, 0, sum[63], 2)
-	return string(out)
-}
-
-// repeated is block, over and over, cut to length.
-func repeated(block []byte, length int) []byte {
-	out := make([]byte, 0, length+len(block))
-	for len(out) < length {
-		out = append(out, block...)
-	}
-	return out[:length]
 }
