@@ -51,6 +51,12 @@ func read[I, R any](ctx context.Context, c *Conductor, ident, kind, what string,
 
 // do calls an interface under a claim and a deadline.
 func do[I any](ctx context.Context, c *Conductor, who Caller, ident, kind, what string, call func(context.Context, I, *drivers.Task) error) error {
+	return doThen(ctx, c, who, ident, kind, what, call, func(context.Context, *work) error { return nil })
+}
+
+// doThen is do for a call whose success is kept, under the same claim.
+func doThen[I any](ctx context.Context, c *Conductor, who Caller, ident, kind, what string,
+	call func(context.Context, I, *drivers.Task) error, keep func(context.Context, *work) error) error {
 	n, err := c.Store.Node(ctx, ident)
 	if err != nil {
 		return err
@@ -65,13 +71,15 @@ func do[I any](ctx context.Context, c *Conductor, who Caller, ident, kind, what 
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, c.PowerTimeout)
+		callCtx, cancel := context.WithTimeout(ctx, c.PowerTimeout)
 		defer cancel()
-		err = call(ctx, impl, t)
-		if errors.Is(err, context.DeadlineExceeded) {
+		switch err := call(callCtx, impl, t); {
+		case errors.Is(err, context.DeadlineExceeded):
 			return baremetal.Errorf(baremetal.Unavailable, "%s of node %s did not finish within %s: %w", what, w.node.UUID, c.PowerTimeout, err)
+		case err != nil:
+			return err
 		}
-		return err
+		return keep(ctx, w)
 	})
 }
 

@@ -13,25 +13,7 @@ import (
 // record is do for a call whose success is written into the row.
 func record[I any](ctx context.Context, c *Conductor, who Caller, ident, kind, what string,
 	call func(context.Context, I, *drivers.Task) error, change func(n *baremetal.Node)) error {
-	n, err := c.Store.Node(ctx, ident)
-	if err != nil {
-		return err
-	}
-	impl, err := drivers.As[I](c.Registry, &n, kind, what)
-	if err != nil {
-		return err
-	}
-	return c.borrow(ctx, ident, func(ctx context.Context, w *work) error {
-		w.log = c.Log.With("node", w.node.UUID, "request_id", who.RequestID)
-		t, err := w.task(ctx)
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(ctx, c.PowerTimeout)
-		defer cancel()
-		if err := call(ctx, impl, t); err != nil {
-			return err
-		}
+	return doThen(ctx, c, who, ident, kind, what, call, func(ctx context.Context, w *work) error {
 		return w.write(ctx, func(n *baremetal.Node, _ time.Time) error { change(n); return nil })
 	})
 }
@@ -171,25 +153,7 @@ func DeviceTypes() []string { return []string{"cdrom", "disk", "floppy"} }
 
 func (c *Conductor) changeMedia(ctx context.Context, who Caller, ident string,
 	call func(context.Context, drivers.VirtualMedia, *drivers.Task) error, change func(media) media) error {
-	n, err := c.Store.Node(ctx, ident)
-	if err != nil {
-		return err
-	}
-	impl, err := drivers.As[drivers.VirtualMedia](c.Registry, &n, "management", "virtual media")
-	if err != nil {
-		return err
-	}
-	return c.borrow(ctx, ident, func(ctx context.Context, w *work) error {
-		w.log = c.Log.With("node", w.node.UUID, "request_id", who.RequestID)
-		t, err := w.task(ctx)
-		if err != nil {
-			return err
-		}
-		callCtx, cancel := context.WithTimeout(ctx, c.PowerTimeout)
-		defer cancel()
-		if err := call(callCtx, impl, t); err != nil {
-			return err
-		}
+	return doThen(ctx, c, who, ident, "management", "virtual media", call, func(ctx context.Context, w *work) error {
 		return c.Store.ChangeDocument(ctx, w.node.UUID, baremetal.MediaDocument, w.claim.epoch, func(old baremetal.Object) (baremetal.Object, error) {
 			return change(readMedia(old)).object()
 		})
