@@ -3,7 +3,6 @@ package ironicapi
 import (
 	"maps"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -282,18 +281,4 @@ func numbers(keys ...string) func(map[string]any) error {
 		}
 		return nil
 	}
-}
-
-// networkData checks the outline of an OpenStack network_data.json.
-func networkData(m map[string]any) error {
-	known := []string{"links", "networks", "services"}
-	for k, v := range m {
-		if !slices.Contains(known, k) {
-			return schemaError("Additional properties are not allowed ('" + show(k) + "' was unexpected) in network_data")
-		}
-		if _, ok := v.([]any); !ok {
-			return schemaError(k + " of network_data is not of type 'array'")
-		}
-	}
-	return nil
 }

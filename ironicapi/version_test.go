@@ -156,7 +156,7 @@ func boundaries(r *rig) []boundary {
 		{63, "GET", at + "/management/indicators", nil, 404, 200, none, ""},
 		{65, "GET", "/v1/nodes?lessee=x", nil, 406, 200, none, ""},
 		{65, "POST", "/v1/nodes", newNode("lessee", "x"), 406, 201, none, ""},
-		{66, "POST", "/v1/nodes", newNode("network_data", map[string]any{"links": []any{}}), 406, 201, none, ""},
+		{66, "POST", "/v1/nodes", newNode("network_data", map[string]any{"links": []any{}, "networks": []any{}, "services": []any{}}), 406, 201, none, ""},
 		{69, "PUT", at + "/states/provision", map[string]any{"target": "active", "deploy_steps": []any{}}, 406, 400, none, ""},
 		{70, "PUT", at + "/states/provision", map[string]any{"target": "clean", "disable_ramdisk": true, "clean_steps": []any{map[string]any{"interface": "deploy", "step": "erase"}}}, 406, 400, none, ""},
 		{73, "PUT", at + "/states/provision", prov("deploy"), 406, 400, none, ""},
