@@ -390,6 +390,11 @@ func TestBadConfiguration(t *testing.T) {
 			t.Errorf("endpoint %q was taken", endpoint)
 		}
 	}
+	for _, origin := range []string{"*", "ui.example", "https://ui.example/x"} {
+		if _, err := ironicapi.New(ironicapi.Config{Origins: []string{origin}}); err == nil {
+			t.Errorf("origin %q was taken", origin)
+		}
+	}
 	if _, err := ironicapi.New(ironicapi.Config{MaxLimit: -1}); err == nil {
 		t.Error("a negative limit was taken")
 	}

@@ -98,6 +98,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve goes through what comes before every handler.
 func (c *call) serve(ep *endpoint) {
+	if c.pageAllowed() {
+		return
+	}
 	if c.api.Auth != nil && (ep == nil || !ep.public) {
 		who, denial := c.api.Auth.Authenticate(c.r)
 		if denial != nil {

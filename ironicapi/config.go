@@ -28,6 +28,9 @@ type Config struct {
 	MaxLimit int
 	// Auth tells who is asking; nil = everybody may do everything (noauth).
 	Auth Authenticator
+	// Origins are the web sites ("https://ui.example") whose pages may use the API
+	// from a browser; nil = none.
+	Origins []string
 	// NoAgents refuses the endpoints for deploy agents (lookup, heartbeat,
 	// continue_inspection), which need no credentials: for an API that faces
 	// networks where no agent is.
@@ -58,6 +61,7 @@ type api struct {
 	router *mux.Router
 	base   string // of links, "" = from the request
 	prefix string // path of the public endpoint without trailing slash
+	pages  *pages
 	calls  sync.Pool
 	// streams counts the open streams of events.
 	streams atomic.Int64
@@ -86,13 +90,15 @@ func New(cfg Config) (http.Handler, error) {
 		u.Path = a.prefix
 		a.base = u.String()
 	}
-	a.openapi = openapiOnce(a.base)
-	a.calls.New = func() any { return &call{api: a} }
-	router, err := newRouter(routes())
-	if err != nil {
+	var err error
+	if a.pages, err = newPages(cfg.Origins); err != nil {
 		return nil, err
 	}
-	a.router = router
+	a.openapi = openapiOnce(a.base)
+	a.calls.New = func() any { return &call{api: a} }
+	if a.router, err = newRouter(routes()); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 

@@ -53,6 +53,8 @@ type APIConfig struct {
 	Insecure       bool   `toml:"insecure"`
 	TLSCert        string `toml:"tls_cert"`
 	TLSKey         string `toml:"tls_key"`
+	// CORSOrigins are the web sites whose pages may use the API; empty = none.
+	CORSOrigins []string `toml:"cors_origins"`
 	// EnableAgents is Ironic's enable_ramdisk_endpoints; nil = true.
 	EnableAgents *bool `toml:"enable_ramdisk_endpoints"`
 

@@ -59,6 +59,12 @@ func (c *Config) checkAPI() error {
 			return bad("api.public_endpoint", "%q is not a URL like \"http://caddyshack:6385\"", p)
 		}
 	}
+	for _, o := range c.API.CORSOrigins {
+		u, err := url.Parse(o)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || o != u.Scheme+"://"+u.Host {
+			return bad("api.cors_origins", "%q is not the origin of a web site, which is http(s)://HOST[:PORT] and nothing after it, for example \"https://ui.example\"; name each one", o)
+		}
+	}
 	return nil
 }
 

@@ -18,6 +18,8 @@ func TestConfigErrorsNameTheLine(t *testing.T) {
 		"noauth beyond":    {fine + "[api]\nlisten = \"0.0.0.0:6385\"\n", ":4: api.auth: noauth on 0.0.0.0:6385"},
 		"basic, no users":  {fine + "[api]\nauth = \"http_basic\"\n", ":4: api.htpasswd_file: http_basic needs"},
 		"auth":             {fine + "[api]\nauth = \"magic\"\n", ":5: api.auth: \"magic\" is not known"},
+		"origins":          {fine + "[api]\ncors_origins = [\"https://ui.example\", \"*\"]\n", ":5: api.cors_origins: \"*\" is not the origin"},
+		"origin, path":     {fine + "[api]\ncors_origins = [\"https://ui.example/\"]\n", ":5: api.cors_origins: \"https://ui.example/\" is not the origin"},
 		"keystone, no url": {fine + "[api]\nauth = \"keystone\"\n[api.keystone]\nusername = \"c\"\n", ":6: api.keystone.auth_url: auth = \"keystone\" needs"},
 		"keystone, no pw":  {fine + "[api]\nauth = \"keystone\"\n[api.keystone]\nauth_url = \"http://k:5000\"\nusername = \"c\"\n", ":6: api.keystone.password: the account \"c\" has no password"},
 		"keystone, scope":  {fine + "[api]\nauth = \"keystone\"\n[api.keystone]\nauth_url = \"http://k:5000\"\nusername = \"c\"\npassword = \"hunter2\"\nsystem_scope = \"some\"\n", ":10: api.keystone.system_scope: \"some\""},

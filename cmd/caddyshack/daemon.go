@@ -344,7 +344,7 @@ func (d *daemon) openAPI(context.Context) error {
 		Stopping: stopping,
 		Store:    d.store, Conductor: d.conductor, Log: d.log.With("part", "api"),
 		PublicEndpoint: d.cfg.API.PublicEndpoint, Auth: d.auth, Observe: newAPIMetrics(d.metrics), Troubles: d.troubles,
-		NoAgents: d.cfg.API.EnableAgents != nil && !*d.cfg.API.EnableAgents,
+		NoAgents: d.cfg.API.EnableAgents != nil && !*d.cfg.API.EnableAgents, Origins: d.cfg.API.CORSOrigins,
 	})
 	if err != nil {
 		return err
