@@ -37,6 +37,9 @@ func (a api) client() (*gophercloud.ServiceClient, error) {
 		return nil, &configError{fmt.Sprintf("endpoint %q is not a URL like http://127.0.0.1:6385; set OS_ENDPOINT or --endpoint", a.Endpoint)}
 	}
 	endpoint := strings.TrimSuffix(strings.TrimSuffix(a.Endpoint, "/"), "/v1") + "/v1/"
+	if (a.Username == "") != (a.Password == "") {
+		return nil, &configError{"http_basic needs both OS_USERNAME and OS_PASSWORD, and only one of them is set; unset it for a service that asks for neither"}
+	}
 	var c *gophercloud.ServiceClient
 	if a.Username != "" {
 		c, err = httpbasic.NewBareMetalHTTPBasic(httpbasic.EndpointOpts{
@@ -78,34 +81,62 @@ func (a api) httpClient() (*http.Client, error) {
 	return &http.Client{Transport: t}, nil
 }
 
-// explain turns a client's error into what the service said.
-func explain(endpoint string, err error) error {
+// explain turns a client's error into what the service said, and what to do.
+func (a api) explain(err error) error {
 	var status gophercloud.ErrUnexpectedResponseCode
 	if errors.As(err, &status) {
-		if status.Actual == 401 {
+		return a.explainStatus(&status)
+	}
+	var netErr *url.Error
+	if !errors.As(err, &netErr) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	var untrusted *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &untrusted):
+		return fmt.Errorf("the certificate of %s is not believed (%w): name the file of its authority with OS_CACERT or --os-cacert", a.Endpoint, untrusted)
+	case strings.Contains(err.Error(), "HTTP response to HTTPS client"): // net/http has no value for it
+		return fmt.Errorf("%s speaks no TLS: use http:// in OS_ENDPOINT or --endpoint", a.Endpoint)
+	}
+	return fmt.Errorf("no answer from %s (%w): is caddyshack running there? Set OS_ENDPOINT or --endpoint if it is elsewhere", a.Endpoint, netErr.Err)
+}
+
+func (a api) explainStatus(status *gophercloud.ErrUnexpectedResponseCode) error {
+	if status.Actual == http.StatusUnauthorized {
+		switch {
+		case strings.HasPrefix(status.ResponseHeader.Get("WWW-Authenticate"), "Keystone"):
+			return errors.New("the service wants a token of Keystone, which this command cannot get: use the openstack client (openstack baremetal …)")
+		case a.Username == "":
 			return errors.New("the service asks who you are: set OS_USERNAME and OS_PASSWORD")
 		}
-		var body struct {
-			Message json.RawMessage `json:"error_message"`
-		}
-		var fault struct {
-			Text  string `json:"faultstring"`
-			Title string `json:"title"`
-			Desc  string `json:"description"`
+		return fmt.Errorf("the service does not let %q in: check OS_USERNAME and OS_PASSWORD", a.Username)
+	}
+	var body struct {
+		Message json.RawMessage `json:"error_message"`
+		Error   struct {        // of http_basic
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	var fault struct {
+		Text  string `json:"faultstring"`
+		Title string `json:"title"`
+		Desc  string `json:"description"`
+	}
+	if json.Unmarshal(status.Body, &body) == nil {
+		if body.Error.Message != "" {
+			return errors.New(body.Error.Message)
 		}
 		var text string
-		if json.Unmarshal(status.Body, &body) == nil && json.Unmarshal(body.Message, &text) == nil && json.Unmarshal([]byte(text), &fault) == nil {
+		if json.Unmarshal(body.Message, &text) == nil && json.Unmarshal([]byte(text), &fault) == nil {
 			if s := strings.TrimSpace(fault.Text + fault.Title + " " + fault.Desc); s != "" {
 				return errors.New(s)
 			}
 		}
-		return fmt.Errorf("the service answered %d", status.Actual)
 	}
-	var netErr *url.Error
-	if errors.As(err, &netErr) && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("no answer from %s (%w): is caddyshack running there? Set OS_ENDPOINT or --endpoint if it is elsewhere", endpoint, netErr.Err)
+	if strings.Contains(string(status.Body), "HTTP request to an HTTPS server") {
+		return fmt.Errorf("%s speaks TLS: use https:// in OS_ENDPOINT or --endpoint", a.Endpoint)
 	}
-	return err
+	return fmt.Errorf("%s answered %d: is that the address of caddyshack's API? Set OS_ENDPOINT or --endpoint", a.Endpoint, status.Actual)
 }
 
 // nodeView is what our commands read of a node, beyond what gophercloud decodes.
@@ -152,7 +183,7 @@ func watch(ctx context.Context, c *gophercloud.ServiceClient, ident, shown strin
 			now += ": " + w
 		}
 		if shown != "" && now != last {
-			fmt.Fprintf(os.Stderr, "%s  %s  %s\n", time.Now().Format("15:04:05"), shown, now)
+			fmt.Fprintf(os.Stderr, "%s  %s  %s\n", time.Now().Format("15:04:05"), shown, oneLine(now))
 			last = now
 		}
 		if ok, err := done(n); ok || err != nil {

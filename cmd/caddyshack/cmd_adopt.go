@@ -29,7 +29,7 @@ func (cmd adoptCmd) Run(ctx context.Context) error {
 	}
 	list, err := cmd.chosen(ctx, c)
 	if err != nil {
-		return explain(cmd.Endpoint, err)
+		return cmd.explain(err)
 	}
 	if len(list) == 0 {
 		fmt.Println("There is no caddy whose Pi is not known. Plug one in; `caddyshack nodes` lists what is there.")
@@ -49,7 +49,7 @@ func (cmd adoptCmd) Run(ctx context.Context) error {
 			fmt.Printf("%s: left out: %s\n", name, skip.why)
 		case err != nil:
 			failed++
-			fmt.Printf("%s: %v\n", name, explain(cmd.Endpoint, err))
+			fmt.Printf("%s: %v\n", name, cmd.explain(err))
 		default:
 			fmt.Printf("%s: %s\n", name, found)
 		}

@@ -40,7 +40,7 @@ func (cmd bootLogCmd) Run(ctx context.Context) error {
 	}
 	resp, err := c.Get(ctx, cmd.url(c), &body, nil)
 	if err != nil {
-		return explain(cmd.Endpoint, err)
+		return cmd.explain(err)
 	}
 	if err := resp.Body.Close(); err != nil {
 		return err
@@ -123,7 +123,7 @@ func (cmd bootLogCmd) follow(ctx context.Context, c *gophercloud.ServiceClient) 
 	resp, err := c.Request(ctx, http.MethodGet, cmd.url(c), &gophercloud.RequestOpts{
 		MoreHeaders: map[string]string{"Accept": "text/event-stream"}, OkCodes: []int{http.StatusOK}, KeepResponseBody: true})
 	if err != nil {
-		return explain(cmd.Endpoint, err)
+		return cmd.explain(err)
 	}
 	defer resp.Body.Close()
 	in := bufio.NewReader(resp.Body)

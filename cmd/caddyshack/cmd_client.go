@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
@@ -26,7 +28,7 @@ func (cmd nodesCmd) Run(ctx context.Context) error {
 	}
 	pages, err := nodes.ListDetail(c, nodes.ListOpts{}).AllPages(ctx)
 	if err != nil {
-		return explain(cmd.Endpoint, err)
+		return cmd.explain(err)
 	}
 	list, err := nodes.ExtractNodes(pages)
 	if err != nil {
@@ -36,7 +38,12 @@ func (cmd nodesCmd) Run(ctx context.Context) error {
 		fmt.Println("There are no nodes yet. Create one: openstack baremetal node create --driver caddy --name caddy-1 …")
 		return nil
 	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	return printNodes(os.Stdout, list)
+}
+
+// printNodes prints nodes as a table. What their notes hold is somebody else's text.
+func printNodes(out io.Writer, list []nodes.Node) error {
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tPOWER\tSTATE\tDRIVER\tUUID\tNOTE")
 	for _, n := range list {
 		power := dash(n.PowerState)
@@ -59,15 +66,32 @@ func dash(s string) string {
 func note(n *nodes.Node) string {
 	switch {
 	case n.Maintenance:
-		return "maintenance: " + n.MaintenanceReason
+		return cut("maintenance: "+n.MaintenanceReason, longestNote)
 	case n.LastError != "":
-		return cut(n.LastError, 80)
+		return cut(n.LastError, longestNote)
 	}
-	return n.Description
+	return cut(n.Description, longestNote)
+}
+
+// longestNote is how much of a note a list shows, in characters.
+const longestNote = 80
+
+// oneLine is what people and machines wrote, as one line that commands no terminal.
+func oneLine(s string) string { return strings.Join(strings.Fields(printable(s)), " ") }
+
+// printable leaves out what a terminal takes for commands, and what changes the
+// direction of text.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 func cut(s string, most int) string {
-	s = strings.ReplaceAll(s, "\n", " ")
+	s = oneLine(s)
 	if r := []rune(s); len(r) > most {
 		return string(r[:most-1]) + "…"
 	}
@@ -87,7 +111,7 @@ func (cmd showCmd) Run(ctx context.Context) error {
 	}
 	n, err := getNode(ctx, c, cmd.Node)
 	if err != nil {
-		return explain(cmd.Endpoint, err)
+		return cmd.explain(err)
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
 	for _, row := range [][2]string{
@@ -97,7 +121,7 @@ func (cmd showCmd) Run(ctx context.Context) error {
 		{"last_error", n.LastError}, {"resource_class", n.ResourceClass}, {"description", n.Description},
 	} {
 		if row[1] != "" {
-			fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+			fmt.Fprintf(w, "%s\t%s\n", row[0], oneLine(row[1]))
 		}
 	}
 	for _, m := range []struct {
@@ -109,17 +133,17 @@ func (cmd showCmd) Run(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(w, "%s\t%s\n", m.name, text)
+			fmt.Fprintf(w, "%s\t%s\n", m.name, printable(string(text)))
 		}
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	return printHistory(ctx, c, cmd.Node)
+	return cmd.printHistory(ctx, c)
 }
 
 // printHistory prints the newest events of the node, oldest first.
-func printHistory(ctx context.Context, c *gophercloud.ServiceClient, ident string) error {
+func (cmd showCmd) printHistory(ctx context.Context, c *gophercloud.ServiceClient) error {
 	var body struct {
 		History []struct {
 			CreatedAt time.Time `json:"created_at"`
@@ -127,9 +151,9 @@ func printHistory(ctx context.Context, c *gophercloud.ServiceClient, ident strin
 			Event     string    `json:"event"`
 		} `json:"history"`
 	}
-	resp, err := c.Get(ctx, c.ServiceURL("nodes", url.PathEscape(ident), "history")+"?detail=true", &body, nil)
+	resp, err := c.Get(ctx, c.ServiceURL("nodes", url.PathEscape(cmd.Node), "history")+"?detail=true", &body, nil)
 	if err != nil {
-		return explain(c.Endpoint, err)
+		return cmd.explain(err)
 	}
 	if err := resp.Body.Close(); err != nil {
 		return err
@@ -140,7 +164,7 @@ func printHistory(ctx context.Context, c *gophercloud.ServiceClient, ident strin
 		fmt.Println("\nhistory:")
 	}
 	for _, e := range events {
-		fmt.Printf("  %s  %-5s  %s\n", e.CreatedAt.Local().Format(time.DateTime), e.Severity, e.Event)
+		fmt.Printf("  %s  %-5s  %s\n", e.CreatedAt.Local().Format(time.DateTime), e.Severity, oneLine(e.Event))
 	}
 	return nil
 }
@@ -161,7 +185,7 @@ func (cmd powerCmd) Run(ctx context.Context) error {
 	target := map[string]nodes.TargetPowerState{"on": nodes.PowerOn, "off": nodes.PowerOff, "reboot": nodes.Rebooting,
 		"soft-off": nodes.SoftPowerOff, "soft-reboot": nodes.SoftRebooting}[cmd.Target]
 	if err := nodes.ChangePowerState(ctx, c, url.PathEscape(cmd.Node), nodes.PowerStateOpts{Target: target}).ExtractErr(); err != nil {
-		return explain(cmd.Endpoint, err)
+		return cmd.explain(err)
 	}
 	var final *nodeView
 	err = watch(ctx, c, cmd.Node, "", cmd.Timeout, func(n *nodeView) (bool, error) {
@@ -169,7 +193,7 @@ func (cmd powerCmd) Run(ctx context.Context) error {
 		return n.settled(), nil
 	})
 	if err != nil {
-		return explain(cmd.Endpoint, err)
+		return cmd.explain(err)
 	}
 	if final.LastError != "" {
 		return fmt.Errorf("%s", final.LastError)

@@ -30,7 +30,7 @@ func (cmd deployCmd) Run(ctx context.Context) error {
 	}
 	begin := time.Now()
 	if err := cmd.deploy(ctx, c); err != nil {
-		return explain(cmd.Endpoint, err)
+		return cmd.explain(err)
 	}
 	fmt.Printf("%s is active after %s; `caddyshack console %s` opens its console\n", cmd.Node, time.Since(begin).Round(100*time.Millisecond), cmd.Node)
 	return nil
@@ -107,7 +107,7 @@ func (cmd undeployCmd) Run(ctx context.Context) error {
 		return err
 	}
 	if _, err := changeState(ctx, c, url.PathEscape(cmd.Node), cmd.Node, nodes.TargetDeleted, "available", cmd.Timeout); err != nil {
-		return explain(cmd.Endpoint, err)
+		return cmd.explain(err)
 	}
 	fmt.Println(cmd.Node, "is available")
 	return nil
@@ -132,12 +132,12 @@ func (cmd consoleCmd) Run(ctx context.Context) error {
 	u := c.ServiceURL("nodes", url.PathEscape(cmd.Node), "states", "console")
 	var state consoleState
 	if err := getInto(ctx, c, u, &state); err != nil {
-		return explain(cmd.Endpoint, err)
+		return cmd.explain(err)
 	}
 	if !state.Enabled {
 		resp, err := c.Put(ctx, u, map[string]bool{"enabled": true}, nil, &gophercloud.RequestOpts{OkCodes: []int{202}})
 		if err != nil {
-			return explain(cmd.Endpoint, err)
+			return cmd.explain(err)
 		}
 		if err := resp.Body.Close(); err != nil {
 			return err
@@ -152,10 +152,10 @@ func (cmd consoleCmd) Run(ctx context.Context) error {
 			return false, nil
 		})
 		if err != nil {
-			return explain(cmd.Endpoint, err)
+			return cmd.explain(err)
 		}
 		if err := getInto(ctx, c, u, &state); err != nil {
-			return explain(cmd.Endpoint, err)
+			return cmd.explain(err)
 		}
 	}
 	if state.Info == nil {

@@ -38,7 +38,7 @@ func (cmd reservationsCmd) Run(ctx context.Context) error {
 	}
 	pages, err := nodes.List(c, nodes.ListOpts{Fields: []string{"uuid", "name"}}).AllPages(ctx)
 	if err != nil {
-		return explain(cmd.Endpoint, err)
+		return cmd.explain(err)
 	}
 	all, err := nodes.ExtractNodes(pages)
 	if err != nil {
@@ -49,7 +49,7 @@ func (cmd reservationsCmd) Run(ctx context.Context) error {
 		names[n.UUID] = n.Name
 	}
 	if pages, err = ports.ListDetail(c, ports.ListOpts{}).AllPages(ctx); err != nil {
-		return explain(cmd.Endpoint, err)
+		return cmd.explain(err)
 	}
 	found, err := ports.ExtractPorts(pages)
 	if err != nil {

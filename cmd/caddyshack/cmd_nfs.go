@@ -103,7 +103,7 @@ func (cmd nfsTopCmd) sample(ctx context.Context) (*nfsSample, error) {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, explain(cmd.Endpoint, err)
+		return nil, cmd.explain(err)
 	}
 	defer resp.Body.Close()
 	switch {

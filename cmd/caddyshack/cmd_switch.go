@@ -48,11 +48,11 @@ func (a switchAPI) call(ctx context.Context, post bool, out any, path ...string)
 		}
 	}
 	resp, err := get(ctx, target, out, opts)
-	if gophercloud.ResponseCodeIs(err, 404) && !strings.Contains(explain(a.Endpoint, err).Error(), "switch") {
+	if gophercloud.ResponseCodeIs(err, 404) && !strings.Contains(a.explain(err).Error(), "switch") {
 		return errors.New("this service has no switches: its configuration has no [[switches]] block, or it is another Ironic")
 	}
 	if err != nil {
-		return explain(a.Endpoint, err)
+		return a.explain(err)
 	}
 	return resp.Body.Close()
 }

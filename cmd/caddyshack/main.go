@@ -77,7 +77,7 @@ func run(ctx context.Context, args []string) int {
 		if said := err.Error(); ctx.Err() != nil && (strings.Contains(said, context.Canceled.Error()) || strings.Contains(said, context.Cause(ctx).Error())) {
 			return exitOfSignal(kctx, context.Cause(ctx)) // not every library wraps the reason
 		}
-		fmt.Fprintln(os.Stderr, "caddyshack:", err)
+		fmt.Fprintln(os.Stderr, "caddyshack:", printable(err.Error())) // it may hold what a machine or another person wrote
 		var usage *configError
 		if errors.As(err, &usage) {
 			return exitUsage
