@@ -39,24 +39,21 @@ func (r *rig) free(t *testing.T, name string) baremetal.Node {
 	})
 }
 
-func (r *rig) awaitAllocation(t *testing.T, uuid string, ok func(*baremetal.Allocation) bool) baremetal.Allocation {
+func (r *rig) awaitAllocation(t *testing.T, uuid string, ok func(*baremetal.Allocation) bool) (a baremetal.Allocation) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		a, err := r.store.Allocations().One(t.Context(), uuid)
-		if err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	there := r.changes.Await(ctx, func() bool {
+		var err error
+		if a, err = r.store.Allocations().One(t.Context(), uuid); err != nil {
 			t.Fatal(err)
 		}
-		if ok(&a) {
-			return a
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("allocation is still %q on %q after 20 s: %s", a.State, a.NodeUUID, a.LastError)
-		}
-		<-tick.C
+		return ok(&a)
+	})
+	if !there {
+		t.Fatalf("allocation is still %q on %q after 20 s: %s", a.State, a.NodeUUID, a.LastError)
 	}
+	return a
 }
 
 func onEngines(t *testing.T, test func(t *testing.T, e storetest.Engine)) {

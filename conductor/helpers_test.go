@@ -9,6 +9,7 @@ import (
 
 	"caddyshack/baremetal"
 	"caddyshack/conductor"
+	"caddyshack/conductor/conductortest"
 	"caddyshack/drivers"
 	"caddyshack/drivers/fake"
 	"caddyshack/store"
@@ -17,9 +18,10 @@ import (
 // rig is a conductor on a store of its own.
 type rig struct {
 	*conductor.Conductor
-	store  *store.Store
-	cancel context.CancelFunc
-	done   chan error
+	store   *store.Store
+	changes *conductortest.Changes // of its conductor
+	cancel  context.CancelFunc
+	done    chan error
 }
 
 func openStore(t *testing.T, dir string) *store.Store {
@@ -47,12 +49,14 @@ func start(t *testing.T, s *store.Store, change func(*conductor.Settings), types
 	if change != nil {
 		change(&settings)
 	}
+	changes := new(conductortest.Changes)
+	settings.Store = changes.Watch(settings.Store)
 	c, err := conductor.New(settings)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &rig{Conductor: c, store: s, cancel: cancel, done: make(chan error, 1)}
+	r := &rig{Conductor: c, store: s, changes: changes, cancel: cancel, done: make(chan error, 1)}
 	go func() { r.done <- c.Run(ctx) }()
 	select {
 	case <-c.Ready():
@@ -106,26 +110,23 @@ func (r *rig) verb(t *testing.T, uuid string, v baremetal.Verb) {
 	}
 }
 
-// await reads the node until it is as wanted, for at most 15 s.
-func (r *rig) await(t *testing.T, uuid, what string, ok func(*baremetal.Node) bool) baremetal.Node {
+// await waits until the node is as wanted, for at most 15 s.
+func (r *rig) await(t *testing.T, uuid, what string, ok func(*baremetal.Node) bool) (n baremetal.Node) {
 	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		n, err := r.store.Node(t.Context(), uuid)
-		if err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	there := r.changes.Await(ctx, func() bool {
+		var err error
+		if n, err = r.store.Node(t.Context(), uuid); err != nil {
 			t.Fatal(err)
 		}
-		if ok(&n) {
-			return n
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("node is not %s after 15 s: state %q target %q power %q/%q reservation %q error %q wait %q", what,
-				n.ProvisionState, n.TargetProvisionState, n.PowerState, n.TargetPowerState, n.Work.Reservation, n.LastError, n.Work.WaitReason)
-		}
-		<-tick.C
+		return ok(&n)
+	})
+	if !there {
+		t.Fatalf("node is not %s after 15 s: state %q target %q power %q/%q reservation %q error %q wait %q", what,
+			n.ProvisionState, n.TargetProvisionState, n.PowerState, n.TargetPowerState, n.Work.Reservation, n.LastError, n.Work.WaitReason)
 	}
+	return n
 }
 
 func (r *rig) awaitState(t *testing.T, uuid string, s baremetal.ProvisionState) baremetal.Node {

@@ -15,6 +15,7 @@ import (
 
 	"caddyshack/baremetal"
 	"caddyshack/conductor"
+	"caddyshack/conductor/conductortest"
 	"caddyshack/drivers"
 	"caddyshack/drivers/networks"
 	"caddyshack/drivers/switches"
@@ -116,6 +117,7 @@ type playground struct {
 	t      *rapid.T
 	store  *store.Store
 	memory *switches.Memory
+	writes conductortest.Changes
 	nodes  []string // uuid of the node behind p1, p2, …
 
 	*conductor.Conductor
@@ -141,7 +143,7 @@ func (p *playground) born(outer *testing.T) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	c, err := conductor.New(conductor.Settings{Store: p.life, Registry: reg, Host: "shack", Log: slog.New(slog.DiscardHandler), LockWait: time.Millisecond})
+	c, err := conductor.New(conductor.Settings{Store: p.writes.Watch(p.life), Registry: reg, Host: "shack", Log: slog.New(slog.DiscardHandler), LockWait: time.Millisecond})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -194,20 +196,20 @@ func wantedVLAN(s *store.Store, uuid string) (int, error) {
 	return vlan, nil
 }
 
-// await waits until nobody has anything to do with the node any more. It asks
-// again and again, as the database tells nobody who only reads.
+// await waits until nobody has anything to do with the node any more.
 func (p *playground) await(uuid string) {
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		n, err := p.store.Node(context.Background(), uuid)
-		if err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var n baremetal.Node
+	idle := p.writes.Await(ctx, func() bool {
+		var err error
+		if n, err = p.store.Node(context.Background(), uuid); err != nil {
 			p.t.Fatal(err)
 		}
-		if !n.ProvisionState.Working() && n.Work.Reservation == "" && n.Work.Intent.Idle() {
-			return
-		}
-		if time.Now().After(deadline) {
-			p.t.Fatalf("still in %q, reserved by %q, intent %+v", n.ProvisionState, n.Work.Reservation, n.Work.Intent)
-		}
+		return !n.ProvisionState.Working() && n.Work.Reservation == "" && n.Work.Intent.Idle()
+	})
+	if !idle {
+		p.t.Fatalf("still in %q, reserved by %q, intent %+v", n.ProvisionState, n.Work.Reservation, n.Work.Intent)
 	}
 }
 

@@ -1,6 +1,7 @@
 package conductor_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -110,28 +111,28 @@ func consistent(t *rapid.T, s *store.Store, uuid string) {
 
 // settled waits until the node rests, and looks at how.
 func settled(t *rapid.T, r *rig, uuid string) {
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		n, err := r.store.Node(t.Context(), uuid)
-		if err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var n baremetal.Node
+	rests := r.changes.Await(ctx, func() bool {
+		var err error
+		if n, err = r.store.Node(t.Context(), uuid); err != nil {
 			t.Fatal(err)
 		}
-		if !n.ProvisionState.Working() && n.Work.Reservation == "" {
-			resting := n.ProvisionState.Waiting() || n.ProvisionState.Holding()
-			if !resting && !n.Work.Intent.Idle() {
-				t.Fatalf("rests in %q with the intent %+v", n.ProvisionState, n.Work.Intent)
-			}
-			if n.ProvisionState.Waiting() && n.Work.WakeAt.IsZero() {
-				t.Fatalf("waits in %q without an end", n.ProvisionState)
-			}
-			if stable := slices.Contains([]baremetal.ProvisionState{baremetal.Enroll, baremetal.Manageable, baremetal.Available, baremetal.Active,
-				baremetal.Rescue}, n.ProvisionState); stable && n.TargetProvisionState != "" && n.LastError == "" {
-				t.Fatalf("rests in %q with the target %q", n.ProvisionState, n.TargetProvisionState)
-			}
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("still in %q, reserved by %q", n.ProvisionState, n.Work.Reservation)
-		}
-		time.Sleep(time.Millisecond) // the database tells nobody who only reads
+		return !n.ProvisionState.Working() && n.Work.Reservation == ""
+	})
+	if !rests {
+		t.Fatalf("still in %q, reserved by %q", n.ProvisionState, n.Work.Reservation)
+	}
+	resting := n.ProvisionState.Waiting() || n.ProvisionState.Holding()
+	if !resting && !n.Work.Intent.Idle() {
+		t.Fatalf("rests in %q with the intent %+v", n.ProvisionState, n.Work.Intent)
+	}
+	if n.ProvisionState.Waiting() && n.Work.WakeAt.IsZero() {
+		t.Fatalf("waits in %q without an end", n.ProvisionState)
+	}
+	if stable := slices.Contains([]baremetal.ProvisionState{baremetal.Enroll, baremetal.Manageable, baremetal.Available, baremetal.Active,
+		baremetal.Rescue}, n.ProvisionState); stable && n.TargetProvisionState != "" && n.LastError == "" {
+		t.Fatalf("rests in %q with the target %q", n.ProvisionState, n.TargetProvisionState)
 	}
 }

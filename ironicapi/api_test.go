@@ -9,15 +9,17 @@ import (
 	"strings"
 	"testing"
 
+	"caddyshack/conductor/conductortest"
 	"caddyshack/ironicapi"
 	"caddyshack/ironicapi/apitest"
 )
 
-// rig is an API over a twin.
+// rig is an API over a twin, or over a real store and conductor (newRealRig).
 type rig struct {
 	t       testing.TB
 	backend *apitest.Backend
 	handler http.Handler
+	changes *conductortest.Changes // of the real conductor
 }
 
 func newRig(t testing.TB, change ...func(*ironicapi.Config)) *rig {

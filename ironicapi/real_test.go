@@ -8,6 +8,7 @@ import (
 
 	"caddyshack/baremetal"
 	"caddyshack/conductor"
+	"caddyshack/conductor/conductortest"
 	"caddyshack/drivers"
 	"caddyshack/drivers/fake"
 	"caddyshack/ironicapi"
@@ -18,7 +19,7 @@ import (
 // newRealRig is an API over a real store and a real conductor with fake-hardware.
 func newRealRig(t testing.TB, change ...func(*ironicapi.Config)) (*rig, *store.Store) {
 	t.Helper()
-	s := storetest.New(t)
+	s, changes := storetest.New(t), new(conductortest.Changes)
 	registry, err := drivers.NewRegistry(fake.HardwareType())
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +28,7 @@ func newRealRig(t testing.TB, change ...func(*ironicapi.Config)) (*rig, *store.S
 	for _, f := range change {
 		f(&cfg)
 	}
-	c, err := conductor.New(conductor.Settings{Store: s, Registry: registry, Host: "shack", LockWait: 200 * time.Millisecond, Log: cfg.Log})
+	c, err := conductor.New(conductor.Settings{Store: changes.Watch(s), Registry: registry, Host: "shack", LockWait: 200 * time.Millisecond, Log: cfg.Log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,25 +51,22 @@ func newRealRig(t testing.TB, change ...func(*ironicapi.Config)) (*rig, *store.S
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{t: t, handler: h}, s
+	return &rig{t: t, handler: h, changes: changes}, s
 }
 
-// await reads a path until the field has the value, for at most 15 s.
-func (r *rig) await(path, field string, want any) answer {
+// await reads a path, after each write of the conductor, until the field has the value, for at most 15 s.
+func (r *rig) await(path, field string, want any) (a answer) {
 	r.t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		a := r.at(82, "GET", path, nil)
-		if a.status == 200 && a.body[field] == want {
-			return a
-		}
-		if time.Now().After(deadline) {
-			r.t.Fatalf("%s: %s is not %v after 15 s: %s", path, field, want, a.text)
-		}
-		<-tick.C
+	ctx, cancel := context.WithTimeout(r.t.Context(), 15*time.Second)
+	defer cancel()
+	there := r.changes.Await(ctx, func() bool {
+		a = r.at(82, "GET", path, nil)
+		return a.status == 200 && a.body[field] == want
+	})
+	if !there {
+		r.t.Fatalf("%s: %s is not %v after 15 s: %s", path, field, want, a.text)
 	}
+	return a
 }
 
 // provision asks for a verb and waits for the state it ends in.

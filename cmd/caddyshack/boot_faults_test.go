@@ -20,6 +20,7 @@ import (
 
 	"caddyshack/baremetal"
 	"caddyshack/conductor"
+	"caddyshack/conductor/conductortest"
 	"caddyshack/pxe"
 	"caddyshack/pxe/images"
 	"caddyshack/pxe/images/demo"
@@ -29,8 +30,9 @@ import (
 // site is the whole program with one virtual Pi behind a bad wire.
 type site struct {
 	*daemon
-	wire *badWire
-	node string
+	writes *conductortest.Changes
+	wire   *badWire
+	node   string
 }
 
 // faultDeadlines are short, but long enough for a busy machine between two
@@ -57,11 +59,12 @@ func newSite(t *testing.T, change func(*Config)) *site {
 	if err := image.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{cfg: cfg, log: log, builtins: map[string]images.Builtin{demo.Name: image}, enrolAfter: make(chan struct{})}
+	writes := new(conductortest.Changes)
+	d := &daemon{cfg: cfg, log: log, builtins: map[string]images.Builtin{demo.Name: image}, enrolAfter: make(chan struct{}), wrapStore: writes.Watch}
 	if err := d.open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s := &site{daemon: d, wire: newBadWire(t, d.boot.tftp[0].Addr())}
+	s := &site{daemon: d, writes: writes, wire: newBadWire(t, d.boot.tftp[0].Addr())}
 	racked, err := startSimulated(t.Context(), simulatedConfig{Caddies: 1, Dir: filepath.Join(dir, "chassis"), Broker: d.brokerURL,
 		Password: unitPassword(cfg), TFTP: s.wire.addr(), Log: log})
 	if err != nil {
@@ -108,26 +111,23 @@ func (s *site) verb(t *testing.T, v baremetal.Verb) {
 	}
 }
 
-// await reads the node until it is as wanted, for at most 2 min.
-func (s *site) await(t *testing.T, what string, ok func(*baremetal.Node) bool) baremetal.Node {
+// await waits until the node is as wanted, for at most 2 min.
+func (s *site) await(t *testing.T, what string, ok func(*baremetal.Node) bool) (n baremetal.Node) {
 	t.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		n, err := s.store.Node(t.Context(), s.node)
-		if err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	there := s.writes.Await(ctx, func() bool {
+		var err error
+		if n, err = s.store.Node(t.Context(), s.node); err != nil {
 			t.Fatal(err)
 		}
-		if ok(&n) {
-			return n
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("node is not %s after 2 min: state %q power %q error %q waits for %q: %q\nhistory %q", what,
-				n.ProvisionState, n.PowerState, n.LastError, n.Work.WaitReason, n.Work.WaitHint, s.history(t, ""))
-		}
-		<-tick.C
+		return ok(&n)
+	})
+	if !there {
+		t.Fatalf("node is not %s after 2 min: state %q power %q error %q waits for %q: %q\nhistory %q", what,
+			n.ProvisionState, n.PowerState, n.LastError, n.Work.WaitReason, n.Work.WaitHint, s.history(t, ""))
 	}
+	return n
 }
 
 func (s *site) awaitState(t *testing.T, state baremetal.ProvisionState) baremetal.Node {

@@ -15,9 +15,6 @@ import (
 	"caddyshack/store"
 )
 
-// api asks the process's API.
-func (p *process) api() *child { return &child{api: p.addr.API} }
-
 // freeAddress is an address of loopback that nobody listened on just now.
 func freeAddress(t *testing.T) string {
 	t.Helper()
@@ -90,9 +87,8 @@ func drain(acks <-chan bus.Ack) {
 // createCaddy enters a simulated caddy through the API and returns its uuid.
 func createCaddy(t *testing.T, p *process, c caddy) string {
 	t.Helper()
-	api := p.api()
 	body := fmt.Sprintf(`{"name":"caddy-%d","driver":"caddy","driver_info":{"backplane_unit":%q,"slot":%d}}`, c.Slot, c.Unit, c.Slot)
-	code, b, err := api.request(http.MethodPost, "/v1/nodes", body)
+	code, b, err := p.request(http.MethodPost, "/v1/nodes", body)
 	if err != nil || code != http.StatusCreated {
 		t.Fatalf("creating the node: %d %s %v", code, b, err)
 	}
@@ -103,7 +99,7 @@ func createCaddy(t *testing.T, p *process, c caddy) string {
 		t.Fatal(err)
 	}
 	body = fmt.Sprintf(`{"node_uuid":%q,"address":%q,"extra":{"ip_address":%q}}`, n.UUID, c.MAC(), c.Address())
-	if code, b, err := api.request(http.MethodPost, "/v1/ports", body); err != nil || code != http.StatusCreated {
+	if code, b, err := p.request(http.MethodPost, "/v1/ports", body); err != nil || code != http.StatusCreated {
 		t.Fatalf("creating the port: %d %s %v", code, b, err)
 	}
 	return n.UUID
@@ -111,7 +107,7 @@ func createCaddy(t *testing.T, p *process, c caddy) string {
 
 func send(t *testing.T, p *process, verb, uuid string) {
 	t.Helper()
-	code, b, err := p.api().request(http.MethodPut, "/v1/nodes/"+uuid+"/states/provision", `{"target":"`+verb+`"}`)
+	code, b, err := p.request(http.MethodPut, "/v1/nodes/"+uuid+"/states/provision", `{"target":"`+verb+`"}`)
 	if err != nil || code != http.StatusAccepted {
 		t.Fatalf("%s: %d %s %v", verb, code, b, err)
 	}

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -71,87 +69,14 @@ func (s *stopper) UpdateClaimed(ctx context.Context, uuid string, epoch int64, c
 	return n, err
 }
 
-// process is a running `serve`.
-type process struct {
-	cmd  *exec.Cmd
-	log  string // what it printed
-	addr ready
-	done chan error // how it ended
-}
-
-func (p *process) printed() string {
-	b, err := os.ReadFile(p.log)
-	if err != nil {
-		return err.Error()
-	}
-	return string(b)
-}
-
-// awaitOutput waits until the process has printed something, for at most 20 s.
-func (p *process) awaitOutput(t *testing.T, want string) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for !strings.Contains(p.printed(), want) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%q was not printed within 20 s", want)
-		}
-		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // polling another process
-	}
-}
-
+// startServe runs `serve` with a configuration, which is kept in dir.
 func startServe(t *testing.T, dir, name, config string, env ...string) *process {
 	t.Helper()
 	file, readyFile := filepath.Join(dir, name+".toml"), filepath.Join(dir, name+".json")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_ = os.Remove(readyFile) // of an earlier life
-	p := &process{log: filepath.Join(dir, name+".log")}
-	out, err := os.Create(p.log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	p.cmd = exec.CommandContext(t.Context(), os.Args[0])
-	p.cmd.Env = append(append(os.Environ(), childConfig+"="+file, childReady+"="+readyFile), env...)
-	p.cmd.Stdout, p.cmd.Stderr = out, out
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	p.done = done
-	go func() { done <- p.cmd.Wait() }()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Signal(syscall.SIGCONT)
-		_ = p.cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-done:
-		case <-time.After(10 * time.Second):
-			_ = p.cmd.Process.Kill()
-			t.Errorf("%s did not end within 10 s", name)
-		}
-		if t.Failed() {
-			t.Logf("%s:\n%s", name, p.printed())
-		}
-	})
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		if b, err := os.ReadFile(readyFile); err == nil {
-			if err := json.Unmarshal(b, &p.addr); err != nil {
-				t.Fatal(err)
-			}
-			return p
-		}
-		select {
-		case err := <-done:
-			done <- err
-			t.Fatalf("%s ended at its start: %v\n%s", name, err, p.printed())
-		case <-time.After(5 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s is not ready after 30 s\n%s", name, p.printed())
-		}
-	}
+	return spawn(t, dir, name, readyFile, append([]string{childConfig + "=" + file, childReady + "=" + readyFile}, env...)...).mustRun(t)
 }
 
 // Two conductors on one PostgreSQL, roots and bus in a third process: the one
@@ -255,7 +180,7 @@ default_image = %q
 	t.Logf("the other conductor finished %.1f s after the first was stopped", took.Seconds())
 
 	// Meanwhile somebody switches the node off: the late "on" must not undo that.
-	if code, b, err := two.api().request(http.MethodPut, "/v1/nodes/"+uuid+"/states/power", `{"target":"power off"}`); err != nil || code != http.StatusAccepted {
+	if code, b, err := two.request(http.MethodPut, "/v1/nodes/"+uuid+"/states/power", `{"target":"power off"}`); err != nil || code != http.StatusAccepted {
 		t.Fatalf("power off: %d %s %v", code, b, err)
 	}
 	off := awaitRow(t, rows, uuid, "off", func(n *baremetal.Node) bool {
@@ -275,7 +200,7 @@ default_image = %q
 	if a := command(t, bench, acks, stopped.Work.ClaimEpoch); a.OK || a.Code != bus.CodeStale {
 		t.Errorf("a command with the epoch of the lost claim was answered %+v, want stale", a)
 	}
-	if code, _, err := one.api().request(http.MethodGet, "/v1/nodes/"+uuid, ""); err != nil || code != http.StatusOK {
+	if code, _, err := one.request(http.MethodGet, "/v1/nodes/"+uuid, ""); err != nil || code != http.StatusOK {
 		t.Errorf("the continued process answers %d, %v", code, err)
 	}
 	after, err := rows.Node(t.Context(), uuid)

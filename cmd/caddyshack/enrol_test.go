@@ -10,6 +10,7 @@ import (
 	"caddyshack/baremetal"
 	"caddyshack/bus"
 	"caddyshack/conductor"
+	"caddyshack/conductor/conductortest"
 	"caddyshack/pxe/images"
 	"caddyshack/pxe/images/demo"
 	"caddyshack/sim/chassis"
@@ -22,6 +23,7 @@ var tester = conductor.Caller{RequestID: "req-test", User: "tester"}
 // plugs things.
 type plugRig struct {
 	*daemon
+	writes  *conductortest.Changes
 	chassis *chassis.Chassis
 }
 
@@ -40,7 +42,8 @@ func startPlugRig(t *testing.T, caddies int, change func(*Config), device func(c
 	if err := tiny.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{cfg: cfg, log: slog.New(slog.DiscardHandler), builtins: map[string]images.Builtin{demo.Name: tiny}}
+	writes := new(conductortest.Changes)
+	d := &daemon{cfg: cfg, log: slog.New(slog.DiscardHandler), builtins: map[string]images.Builtin{demo.Name: tiny}, wrapStore: writes.Watch}
 	if err := d.open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +80,7 @@ func startPlugRig(t *testing.T, caddies int, change func(*Config), device func(c
 	if err := c.Online(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return &plugRig{daemon: d, chassis: c}
+	return &plugRig{daemon: d, writes: writes, chassis: c}
 }
 
 // nodes lists all caddies by name.
@@ -94,23 +97,19 @@ func (r *plugRig) nodes(t *testing.T) map[string]baremetal.Node {
 	return all
 }
 
-// await polls until ok.
-func (r *plugRig) await(t *testing.T, what string, ok func(nodes map[string]baremetal.Node) bool) map[string]baremetal.Node {
+// await looks at the nodes after each write of the conductor until ok.
+func (r *plugRig) await(t *testing.T, what string, ok func(nodes map[string]baremetal.Node) bool) (all map[string]baremetal.Node) {
 	t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
-	for {
-		all := r.nodes(t)
-		if ok(all) {
-			return all
-		}
-		if time.Now().After(deadline) {
-			for name, n := range all {
-				t.Logf("%s: %q %q, %q, maintenance %v %q", name, n.PowerState, n.ProvisionState, n.LastError, n.Maintenance, n.MaintenanceReason)
-			}
-			t.Fatalf("not within 60 s: %s", what)
-		}
-		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // polling the database
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	if r.writes.Await(ctx, func() bool { all = r.nodes(t); return ok(all) }) {
+		return all
 	}
+	for name, n := range all {
+		t.Logf("%s: %q %q, %q, maintenance %v %q", name, n.PowerState, n.ProvisionState, n.LastError, n.Maintenance, n.MaintenanceReason)
+	}
+	t.Fatalf("not within 60 s: %s", what)
+	return nil
 }
 
 func TestPluggedCaddiesBecomeNodes(t *testing.T) {

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -93,72 +91,15 @@ func (k *killer) UpdateClaimed(ctx context.Context, uuid string, epoch int64, ch
 	return n, err
 }
 
-// child is a running demo.
-type child struct {
-	cmd  *exec.Cmd
-	out  *bytes.Buffer
-	api  string
-	done chan error
-}
-
-func startChild(t *testing.T, state, killAt string) *child {
+// startDemo runs the demo on a state folder. One that is to be killed may have
+// been when it comes back: while it went on with a deploy of an earlier life.
+func startDemo(t *testing.T, state, killAt string) *process {
 	t.Helper()
-	ready := filepath.Join(state, "ready.json")
-	if err := os.Remove(ready); err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
+	p := spawn(t, state, "demo", filepath.Join(state, "ready.json"), childState+"="+state, childKill+"="+killAt)
+	if killAt == "" {
+		p.mustRun(t)
 	}
-	c := &child{out: new(bytes.Buffer), done: make(chan error, 1)}
-	c.cmd = exec.CommandContext(t.Context(), os.Args[0])
-	c.cmd.Env = append(os.Environ(), childState+"="+state, childKill+"="+killAt)
-	c.cmd.Stdout, c.cmd.Stderr = c.out, c.out
-	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { c.done <- c.cmd.Wait() }()
-	t.Cleanup(func() { _ = c.cmd.Process.Kill() })
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		if b, err := os.ReadFile(ready); err == nil {
-			var r struct {
-				API string `json:"api"`
-			}
-			if err := json.Unmarshal(b, &r); err != nil {
-				t.Fatal(err)
-			}
-			c.api = r.API
-			return c
-		}
-		select {
-		case err := <-c.done:
-			if killAt != "" { // killed while it went on with a deploy of an earlier life
-				c.done <- err
-				return c
-			}
-			t.Fatalf("the demo ended at its start: %v\n%s", err, c.out)
-		case <-time.After(5 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the demo is not ready after 30 s\n%s", c.out)
-		}
-	}
-}
-
-// request asks the API; an error means that the process is gone.
-func (c *child) request(method, path, body string) (int, []byte, error) {
-	req, err := http.NewRequest(method, c.api+path, strings.NewReader(body)) //nolint:noctx // bounded by the client
-	if err != nil {
-		return 0, nil, err
-	}
-	req.Header.Set("X-OpenStack-Ironic-API-Version", "1.82")
-	req.Header.Set("Content-Type", "application/json")
-	client := http.Client{Timeout: 10 * time.Second}
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, b, err
+	return p
 }
 
 type nodeRow struct {
@@ -168,12 +109,12 @@ type nodeRow struct {
 	LastError   string `json:"last_error"`
 }
 
-// await polls the node until ok says so; gone means that the process ended.
-func (c *child) await(t *testing.T, what string, ok func(nodeRow) bool) (n nodeRow, gone bool) {
+// awaitNode polls the node until ok says so; gone means that the process ended.
+func (p *process) awaitNode(t *testing.T, what string, ok func(nodeRow) bool) (n nodeRow, gone bool) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		_, b, err := c.request(http.MethodGet, "/v1/nodes/caddy-1", "")
+		_, b, err := p.request(http.MethodGet, "/v1/nodes/caddy-1", "")
 		if err != nil {
 			return n, true
 		}
@@ -185,33 +126,17 @@ func (c *child) await(t *testing.T, what string, ok func(nodeRow) bool) (n nodeR
 			return n, false
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the node is not %s after 30 s: %+v\n%s", what, n, c.out)
+			t.Fatalf("the node is not %s after 30 s: %+v\n%s", what, n, p.printed())
 		}
 		time.Sleep(5 * time.Millisecond) //nolint:forbidigo // polling another process
 	}
 }
 
-func (c *child) provision(t *testing.T, verb string) {
+func (p *process) provision(t *testing.T, verb string) {
 	t.Helper()
-	code, b, err := c.request(http.MethodPut, "/v1/nodes/caddy-1/states/provision", `{"target":"`+verb+`"}`)
+	code, b, err := p.request(http.MethodPut, "/v1/nodes/caddy-1/states/provision", `{"target":"`+verb+`"}`)
 	if err == nil && code != http.StatusAccepted {
 		t.Fatalf("%s: %d %s", verb, code, b)
-	}
-}
-
-// stop ends the demo as a person would, and expects a clean end.
-func (c *child) stop(t *testing.T) {
-	t.Helper()
-	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case err := <-c.done:
-		if err != nil {
-			t.Fatalf("the demo ended with %v\n%s", err, c.out)
-		}
-	case <-time.After(10 * time.Second):
-		t.Fatalf("the demo did not end within 10 s\n%s", c.out)
 	}
 }
 
@@ -224,11 +149,11 @@ func is(state string) func(nodeRow) bool {
 func TestKillAtEveryStepOfADeploy(t *testing.T) {
 	t.Parallel()
 	template := t.TempDir()
-	c := startChild(t, template, "")
+	c := startDemo(t, template, "")
 	for _, step := range [][2]string{{"manage", "manageable"}, {"provide", "available"}} {
 		c.provision(t, step[0])
-		if n, gone := c.await(t, step[1], is(step[1])); gone || n.LastError != "" {
-			t.Fatalf("%+v, gone %v\n%s", n, gone, c.out)
+		if n, gone := c.awaitNode(t, step[1], is(step[1])); gone || n.LastError != "" {
+			t.Fatalf("%+v, gone %v\n%s", n, gone, c.printed())
 		}
 	}
 	c.stop(t)
@@ -256,32 +181,27 @@ func TestKillAtEveryStepOfADeploy(t *testing.T) {
 // of the deploy. It returns false if the point was never reached.
 func killOnce(t *testing.T, state string, at int) bool {
 	t.Helper()
-	c := startChild(t, state, strconv.Itoa(at))
+	c := startDemo(t, state, strconv.Itoa(at))
 	c.provision(t, "active")
-	if _, gone := c.await(t, "active or gone", is("active")); !gone {
+	if _, gone := c.awaitNode(t, "active or gone", is("active")); !gone {
 		// The last point is right after the write that is seen here.
 		_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	}
-	var err error
-	select {
-	case err = <-c.done:
-	case <-time.After(30 * time.Second):
-		t.Fatalf("point %d: the demo did not end within 30 s\n%s", at, c.out)
-	}
+	err := c.end(t, 30*time.Second)
 	if err == nil {
 		return false
 	}
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		t.Fatalf("point %d: the demo ended with %v\n%s", at, err, c.out)
+		t.Fatalf("point %d: the demo ended with %v\n%s", at, err, c.printed())
 	}
-	next := startChild(t, state, "")
+	next := startDemo(t, state, "")
 	// The simulated chassis lost its power with the process, and gives it back.
-	n, gone := next.await(t, "active and on", func(n nodeRow) bool {
+	n, gone := next.awaitNode(t, "active and on", func(n nodeRow) bool {
 		return n.Reservation == "" && (n.State == "active" && n.Power == "power on" || strings.HasSuffix(n.State, "failed"))
 	})
 	if gone || n.LastError != "" || n.State != "active" || n.Power != "power on" {
-		t.Fatalf("point %d: after the restart %+v, gone %v\n%s", at, n, gone, next.out)
+		t.Fatalf("point %d: after the restart %+v, gone %v\n%s", at, n, gone, next.printed())
 	}
 	left, err := filepath.Glob(filepath.Join(state, "roots", "nodes", "*", "*"))
 	if err != nil {

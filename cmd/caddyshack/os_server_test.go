@@ -115,19 +115,10 @@ func padded(t *testing.T, dir string) []byte {
 	return out.Bytes()
 }
 
-// kill ends the process as kill -9 does.
-func (p *process) kill(t *testing.T) {
-	t.Helper()
-	if err := p.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	p.done <- <-p.done // the clean-up waits for it, too
-}
-
 // get reads a path of the process's API.
 func (p *process) get(t *testing.T, path string) string {
 	t.Helper()
-	code, b, err := p.api().request(http.MethodGet, path, "")
+	code, b, err := p.request(http.MethodGet, path, "")
 	if err != nil || code != http.StatusOK {
 		t.Fatalf("%s: %d %s %v", path, code, b, err)
 	}
