@@ -16,6 +16,10 @@ import (
 // bytes.
 const bytesPerFile = 4 << 10
 
+// bytesPerLink is what each further name of a file counts: the longest takes
+// 264 bytes of its folder, whose blocks may be half full.
+const bytesPerLink = 512
+
 // Tree is a tree with a limit. What it holds is counted once in the background
 // when it is made and kept up to date since; until the count is done nothing
 // is refused. Changes of a file while it is being counted may be counted twice
@@ -87,6 +91,7 @@ func (q *Tree) count() {
 					dirs = append(dirs, e.ID)
 				} else if e.Attr.Nlink > 1 {
 					if _, again := seen[e.ID]; again {
+						sum += bytesPerLink
 						continue
 					}
 					seen[e.ID] = struct{}{}
@@ -108,22 +113,29 @@ func weight(a *tree.Attr) int64 {
 	return max(int64(min(a.Used, 1<<62)), bytesPerFile)
 }
 
-// room returns EDQUOT if n bytes more do not fit.
-func (q *Tree) room(n int64) error {
-	if q.ready.Load() && n > q.limit-q.used.Load() {
+// reserve counts n bytes before they are taken, so that changes at the same
+// time do not exceed the limit together, or returns EDQUOT.
+func (q *Tree) reserve(n int64) error {
+	if used := q.used.Add(n); n > 0 && used > q.limit && q.ready.Load() {
+		q.used.Add(-n)
 		return syscall.EDQUOT
 	}
 	return nil
 }
 
-// around counts what a change of an inode takes or gives back. Changes of one
-// inode do not run at the same time (see posix.FS).
-func (q *Tree) around(id tree.ID, before *tree.Attr, change func() error) error {
+// around makes a change of an inode that takes up to n bytes, and counts what
+// it takes or gives back. Changes of one inode do not run at the same time (see
+// posix.FS).
+func (q *Tree) around(id tree.ID, before *tree.Attr, n int64, change func() error) error {
+	if err := q.reserve(n); err != nil {
+		return err
+	}
 	err := change()
 	// Also after an error: a part may have been done.
 	if after, aerr := q.Attr(id); aerr == nil {
 		q.used.Add(weight(&after) - weight(before))
 	}
+	q.used.Add(-n)
 	return err
 }
 
@@ -133,10 +145,7 @@ func (q *Tree) Write(id tree.ID, p []byte, off uint64, sync tree.Sync) error {
 	if err != nil {
 		return err
 	}
-	if err := q.room(growth(&before, off, len(p))); err != nil {
-		return err
-	}
-	return q.around(id, &before, func() error { return q.Tree.Write(id, p, off, sync) })
+	return q.around(id, &before, growth(&before, off, len(p)), func() error { return q.Tree.Write(id, p, off, sync) })
 }
 
 // growth is the most that a write makes a file take: what is beyond its end,
@@ -160,28 +169,48 @@ func (q *Tree) SetAttr(id tree.ID, set tree.SetAttr) error {
 	if err != nil {
 		return err
 	}
-	return q.around(id, &before, func() error { return q.Tree.SetAttr(id, set) })
+	return q.around(id, &before, 0, func() error { return q.Tree.SetAttr(id, set) })
 }
 
 // Create implements tree.Tree.
 func (q *Tree) Create(dir tree.ID, name string, n tree.New) (tree.ID, tree.Attr, error) {
-	if err := q.room(bytesPerFile); err != nil {
-		if _, _, there := q.Lookup(dir, name); there == nil {
-			err = syscall.EEXIST
-		}
-		return "", tree.Attr{}, err
+	if err := q.reserve(bytesPerFile); err != nil {
+		return "", tree.Attr{}, q.orTaken(dir, name, err)
 	}
 	id, a, err := q.Tree.Create(dir, name, n)
 	if err == nil {
 		q.used.Add(weight(&a))
 	}
+	q.used.Add(-bytesPerFile)
 	return id, a, err
 }
 
-// gone counts what goes with the last name of an inode.
+// orTaken is EEXIST in place of err if there is an entry of that name.
+func (q *Tree) orTaken(dir tree.ID, name string, err error) error {
+	if _, _, there := q.Lookup(dir, name); there == nil {
+		return syscall.EEXIST
+	}
+	return err
+}
+
+// Link implements tree.Tree.
+func (q *Tree) Link(id, dir tree.ID, name string) error {
+	if err := q.reserve(bytesPerLink); err != nil {
+		return q.orTaken(dir, name, err)
+	}
+	err := q.Tree.Link(id, dir, name)
+	if err != nil {
+		q.used.Add(-bytesPerLink)
+	}
+	return err
+}
+
+// gone counts what goes with a name of an inode, which may be its last.
 func (q *Tree) gone(a *tree.Attr) {
 	if a.Type == tree.Directory || a.Nlink <= 1 {
 		q.used.Add(-weight(a))
+	} else {
+		q.used.Add(-bytesPerLink)
 	}
 }
 

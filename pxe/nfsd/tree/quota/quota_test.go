@@ -113,6 +113,8 @@ func TestLimit(t *testing.T) {
 			_, _, err := q.Create(q.Root(), "link", tree.New{Type: tree.Symlink, Target: "big"})
 			return err
 		}())
+		full(t, "a hard link", q.Link(big, q.Root(), "second name"))
+		must(t, q.Remove(q.Root(), "empty-0"))
 		must(t, q.Link(big, q.Root(), "second name"))
 		must(t, q.Remove(q.Root(), "big"))
 		full(t, "with one of two names removed", q.Write(big, block, uint64(n*len(block)), tree.FileSync))
