@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,7 +39,11 @@ type conn struct {
 	in     *bufio.Reader // takes a small call in one system call
 	client *client
 	slots  chan struct{} // calls under way
+
+	bounded atomic.Bool // there may be a read deadline
+
 	wmu    sync.Mutex
+	writes time.Time // the write deadline; guarded by wmu
 }
 
 // isDeniable reports whether a call refused with err gets a reply.
@@ -111,20 +116,36 @@ func (s *Server) forget(c *conn) {
 }
 
 // serve reads calls until the connection ends. Calls run side by side; their
-// replies go out in the order in which they are done.
+// replies go out in the order in which they are done. A brief call that is alone
+// is made without a goroutine of its own, unless one of the latest was not brief
+// after all: then the disk has to be waited for.
 func (c *conn) serve() {
 	defer c.s.forget(c)
 	defer func() { _ = c.nc.Close() }()
 	var calls sync.WaitGroup
 	defer calls.Wait()
-	for {
+	for wary := 0; ; {
 		record, held, err := c.readRecord()
 		if err != nil {
 			if errors.Is(err, errRecord) {
 				c.s.counts.badCalls.Add(1)
-				c.s.log().Warn("closing an NFS connection", "client", c.client.addr, "error", err)
+				if c.s.loud.Allow() {
+					c.s.log().Warn("closing an NFS connection", "client", c.client.addr, "error", err)
+				}
 			}
 			return
+		}
+		switch {
+		case !isBrief(record) || len(c.slots) > 0 || c.in.Buffered() > 0:
+		case wary > 0:
+			wary--
+		default:
+			start := time.Now()
+			c.handle(record, held)
+			if time.Since(start) > brief {
+				wary = waryCalls
+			}
+			continue
 		}
 		c.slots <- struct{}{}
 		calls.Go(func() {
@@ -132,6 +153,24 @@ func (c *conn) serve() {
 			c.handle(record, held)
 		})
 	}
+}
+
+// brief is how long a brief call may take; waryCalls is for how many of them
+// one that took longer is remembered.
+const (
+	brief     = time.Millisecond
+	waryCalls = 16
+)
+
+// isBrief tells whether a call, to judge by its kind, does not wait for a disk
+// as a rule.
+func isBrief(record []byte) bool {
+	const progAt, procAt = 12, 20
+	if len(record) < procAt+4 || binary.BigEndian.Uint32(record[progAt:]) != nfsProgram {
+		return false
+	}
+	proc := binary.BigEndian.Uint32(record[procAt:])
+	return proc < nfsProcs && procTable[proc].brief
 }
 
 // handle answers one record and gives back what it held.
@@ -157,8 +196,12 @@ const writeStep = 128 << 10
 
 func (c *conn) write(b []byte) error {
 	for len(b) > 0 {
-		if err := c.nc.SetWriteDeadline(time.Now().Add(c.stall())); err != nil {
-			return err
+		// Always at least stall ahead, but not set anew for every reply.
+		if now := time.Now(); c.writes.Sub(now) < c.stall() {
+			c.writes = now.Add(c.stall() + c.stall()/4)
+			if err := c.nc.SetWriteDeadline(c.writes); err != nil {
+				return err
+			}
 		}
 		n, err := c.nc.Write(b[:min(len(b), writeStep)])
 		if err != nil {
@@ -172,25 +215,65 @@ func (c *conn) write(b []byte) error {
 func (c *conn) stall() time.Duration { return or(c.s.Limits.Stall, time.Minute) }
 
 // limits returns how large a record may be and how long the connection may be
-// silent, by whether its address has an export at present.
+// silent, by whether its address has an export at present. The caller holds
+// Server.mu.
 func (c *conn) limits() (size int, idle time.Duration) {
-	c.s.mu.RLock()
-	defer c.s.mu.RUnlock()
 	if c.s.hasExport(c.client.addr) {
 		return maxRecord, 0
 	}
-	return maxStrangerRecord, or(c.s.Limits.StrangerIdle, 10*time.Second)
+	return maxStrangerRecord, c.s.strangerIdle()
+}
+
+// largest is limits without the silence.
+func (c *conn) largest() int {
+	c.s.mu.RLock()
+	defer c.s.mu.RUnlock()
+	size, _ := c.limits()
+	return size
+}
+
+func (s *Server) strangerIdle() time.Duration { return or(s.Limits.StrangerIdle, 10*time.Second) }
+
+// idle sets how long the connection may be silent and returns how large a
+// record may be.
+func (c *conn) idle() (size int, err error) {
+	c.s.mu.RLock()
+	defer c.s.mu.RUnlock()
+	size, idle := c.limits()
+	return size, c.readWithin(idle)
+}
+
+// readWithin bounds the time until more has come; 0 means that there is no
+// bound.
+func (c *conn) readWithin(d time.Duration) error {
+	deadline := time.Time{}
+	if d > 0 {
+		deadline = time.Now().Add(d)
+	} else if !c.bounded.Load() {
+		return nil
+	}
+	c.bounded.Store(d > 0)
+	return c.nc.SetReadDeadline(deadline)
+}
+
+// estrange bounds the silence of the connections of an address that has lost
+// its export: now they count as those of a stranger. The caller holds mu, so
+// that no connection is about to wait without a bound.
+func (s *Server) estrange(addr netip.Addr) {
+	deadline := time.Now().Add(s.strangerIdle())
+	for c := range s.conns {
+		if c.client.addr == addr {
+			c.bounded.Store(true)
+			_ = c.nc.SetReadDeadline(deadline) // fails if it is closed
+		}
+	}
 }
 
 // readRecord reads one call into a pooled buffer; held is what it takes from
 // the budget.
 func (c *conn) readRecord() (record []byte, held int64, err error) {
-	limit, idle := c.limits()
-	deadline := time.Time{}
-	if idle > 0 {
-		deadline = time.Now().Add(idle)
-	}
-	if err := c.nc.SetReadDeadline(deadline); err != nil {
+	limit, err := c.idle()
+	if err != nil {
 		return nil, 0, err
 	}
 	var b []byte
@@ -208,16 +291,18 @@ func (c *conn) readRecord() (record []byte, held int64, err error) {
 		if _, err := io.ReadFull(c.in, mark[:]); err != nil {
 			return nil, held, err
 		}
-		if b == nil { // the first bytes are there: the rest must follow
-			if err := c.nc.SetReadDeadline(time.Now().Add(c.stall())); err != nil {
-				return nil, held, err
-			}
-			if limit < maxRecord { // it may have got its export while idle
-				limit, _ = c.limits()
-			}
-		}
 		v := binary.BigEndian.Uint32(mark[:])
 		n := int(v &^ lastFragment)
+		if b == nil { // the first bytes are there: the rest must follow
+			if v&lastFragment == 0 || n > c.in.Buffered() {
+				if err := c.readWithin(c.stall()); err != nil {
+					return nil, held, err
+				}
+			}
+			if limit < maxRecord { // it may have got its export while idle
+				limit = c.largest()
+			}
+		}
 		if n > limit-len(b) {
 			return nil, held, errRecord
 		}
@@ -252,7 +337,7 @@ func (c *conn) grow(b []byte, n int, held int64) ([]byte, int64, error) {
 			}
 			held = need
 			// The client is not to blame for the wait.
-			if err := c.nc.SetReadDeadline(time.Now().Add(c.stall())); err != nil {
+			if err := c.readWithin(c.stall()); err != nil {
 				return b, held, err
 			}
 		} else if need > held {

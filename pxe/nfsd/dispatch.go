@@ -70,29 +70,13 @@ func (s *Server) answerNFS(c *client, h *rpcHeader, record []byte, d *xdr.Decode
 	case h.flavor != authSys:
 		return denied(e, h.xid, errTooWeak), 0
 	}
-	p := &procTable[h.proc]
-	if !p.once {
-		return s.runNFS(c, h, d, e, false)
-	}
-	key := keyOf(h, record)
-	entry, old := c.replies.begin(key)
-	if entry == nil {
-		s.counts.replayed.Add(1)
-		return append(e.Bytes()[:0], old...), 0
-	}
-	place := s.replyLog.begin(c.addr, key)
-	reply, held := s.runNFS(c, h, d, e, entry.interrupted)
-	// "Try again later" means just that.
-	keep := len(reply) < replyStart+4 || binary.BigEndian.Uint32(reply[replyStart:]) != nfsErrJukebox
-	place.end(reply, keep)
-	c.replies.end(key, entry, reply, keep)
-	return reply, held
+	return s.runNFS(c, h, record, d, e)
 }
 
-// runNFS runs an NFS procedure on the export that its first handle names.
-// interrupted tells that the same call was begun before a crash.
-func (s *Server) runNFS(c *client, h *rpcHeader, d *xdr.Decoder, e *xdr.Encoder, interrupted bool) ([]byte, int64) {
-	start := time.Now()
+// runNFS runs an NFS procedure on the export that its first handle names. That
+// the caller may use the export is checked before anything else, also before a
+// call that was made already is answered again.
+func (s *Server) runNFS(c *client, h *rpcHeader, record []byte, d *xdr.Decoder, e *xdr.Encoder) ([]byte, int64) {
 	p := &procTable[h.proc]
 	handle := d.Opaque(maxHandle)
 	if d.Err() != nil {
@@ -109,26 +93,49 @@ func (s *Server) runNFS(c *client, h *rpcHeader, d *xdr.Decoder, e *xdr.Encoder,
 		return finishReply(e), 0
 	}
 	defer x.leave()
-	r := &request{s: s, x: x, id: id, cred: &h.cred, d: d, e: e, c: c, interrupted: interrupted}
+	r := &request{s: s, x: x, id: id, cred: &h.cred, d: d, e: e, c: c}
+	if !p.once {
+		return s.call(r, h)
+	}
+	key := keyOf(h, record)
+	entry, old := c.replies.begin(key)
+	if entry == nil {
+		s.counts.replayed.Add(1)
+		return append(e.Bytes()[:0], old...), 0
+	}
+	place := s.replyLog.begin(c.addr, key)
+	r.interrupted = entry.interrupted
+	reply, held := s.call(r, h)
+	// "Try again later" means just that.
+	keep := len(reply) < replyStart+4 || binary.BigEndian.Uint32(reply[replyStart:]) != nfsErrJukebox
+	place.end(reply, keep)
+	c.replies.end(key, entry, reply, keep)
+	return reply, held
+}
+
+// call makes a call whose export is known, and counts it.
+func (s *Server) call(r *request, h *rpcHeader) ([]byte, int64) {
+	start := time.Now()
+	p, x := &procTable[h.proc], r.x
 	st, ok := s.run(p, r)
 	if !ok {
 		return failed(r.e, h.xid, acceptSystemErr), r.held
 	}
-	if d.Err() != nil {
+	if r.d.Err() != nil {
 		s.counts.badCalls.Add(1)
-		return failed(e, h.xid, acceptGarbageArgs), r.held
+		return failed(r.e, h.xid, acceptGarbageArgs), r.held
 	}
-	if st != nfsOK && e.Len() == replyStart+4 {
-		putVoid(e, p.void)
+	if st != nfsOK && r.e.Len() == replyStart+4 {
+		putVoid(r.e, p.void)
 	}
-	e.Patch32(replyStart, st)
+	r.e.Patch32(replyStart, st)
 	took := time.Since(start)
 	x.stats.count(h.proc, st, took)
 	if took >= s.slowCall() {
 		s.counts.slow.Add(1)
-		s.log().Warn("slow NFS call", "export", x.ID, "client", c.addr, "procedure", p.name, "took", took, "status", st)
+		s.log().Warn("slow NFS call", "export", x.ID, "client", r.c.addr, "procedure", p.name, "took", took, "status", st)
 	}
-	return finishReply(e), r.held
+	return finishReply(r.e), r.held
 }
 
 // run runs a procedure; a bug in it costs one call and not the program that
@@ -159,15 +166,16 @@ func putVoid(e *xdr.Encoder, words int) {
 	}
 }
 
-// holdReply takes n bytes for a reply from the budget.
-func (r *request) holdReply(n int64) bool {
+// holdReply makes room for a reply of n bytes and takes them from the budget,
+// with what else the call needs while it is under way.
+func (r *request) holdReply(n, more int64) bool {
 	if n <= smallBuffer {
 		return true
 	}
-	if !r.s.budget.take(r.c, n) {
+	if !r.s.budget.take(r.c, n+more) {
 		return false
 	}
-	r.held = n
+	r.held = n + more
 	// The encoder's small buffer is exchanged for one that holds the reply.
 	old := r.e.Bytes()
 	*r.e = *xdr.NewEncoder(append(getBuffer(int(n)+largeSlack), old...))

@@ -33,7 +33,7 @@ type Event struct {
 }
 
 func (s *Server) event(e Event) {
-	if e.Kind == EventMount {
+	if e.Kind == EventMount && (e.OK || s.loud.Allow()) {
 		s.log().Info("NFS mount", "client", e.Client, "path", e.Path, "export", e.ExportID, "ok", e.OK, "reason", e.Reason)
 	}
 	if s.OnEvent != nil {

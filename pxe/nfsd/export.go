@@ -18,8 +18,9 @@ import (
 // Export is one node's root as it is offered to that node.
 type Export struct {
 	// ID names the export, for example by the node's uuid. File handles are
-	// bound to it, so a node's handles survive when its export is removed and
-	// added again with the same ID and tree.
+	// bound to it and to the root of the tree, so a node's handles survive when
+	// its export is removed and added again with the same ID and tree, and not
+	// when it is added with another tree.
 	ID string `json:"id"`
 	// Path is what the client mounts, absolute and clean, e.g. "/nodes/UUID".
 	Path string `json:"path"`
@@ -110,10 +111,10 @@ func (s *Server) AddExport(_ context.Context, e Export) error {
 			return fmt.Errorf("adding export %q: %w", e.ID, err)
 		}
 	}
-	x := &export{Export: e, tag: exportTag(s.key, e.ID), idle: make(chan struct{})}
+	x := &export{Export: e, tag: s.signer.tag(e.ID, t.Root()), idle: make(chan struct{})}
 	x.fs.Tree, x.fs.ReadOnly = t, e.ReadOnly
 	x.reads.reset(s.Limits.firstReads())
-	x.root = appendHandle(nil, s.key, x.tag, t.Root())
+	x.root = s.signer.append(nil, x.tag, t.Root())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -180,6 +181,7 @@ func (s *Server) RemoveExport(ctx context.Context, id string) error {
 	if first {
 		if s.owners[x.Client]--; s.owners[x.Client] == 0 {
 			delete(s.owners, x.Client)
+			s.estrange(x.Client)
 		}
 		delete(s.exports, id)
 		delete(s.byTag, x.tag)
@@ -211,7 +213,7 @@ func (s *Server) Exports() []Export {
 // exportFor returns the export whose handle h is, if client may use it, with
 // the inode that h names. The caller calls leave afterwards.
 func (s *Server) exportFor(client netip.Addr, h []byte) (*export, tree.ID, uint32) {
-	t, id, err := parseHandle(s.key, h)
+	t, id, err := s.signer.parse(h)
 	if err != nil {
 		return nil, "", nfsErrBadHandle
 	}

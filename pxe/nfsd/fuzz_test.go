@@ -39,11 +39,11 @@ func FuzzCall(f *testing.F) {
 			f.Add(e.Bytes()[4:])
 		}
 	}
-	key, id := s.key, s.exports["n"].tag
-	_, marker, _ := parseHandle(key, root)
+	mark := s.exports["n"].tag
+	_, id, _ := s.signer.parse(root)
 	f.Fuzz(func(t *testing.T, record []byte) {
 		// The fuzzer cannot make handles: give it a good one for the root.
-		record = bytes.Replace(record, []byte("ROOT"), appendHandle(nil, key, id, marker), 1)
+		record = bytes.Replace(record, []byte("ROOT"), s.signer.append(nil, mark, id), 1)
 		c := &client{addr: loopback(1, 1)}
 		reply, held := s.answer(c, record)
 		s.budget.give(c, held)

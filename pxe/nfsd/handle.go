@@ -7,9 +7,11 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"hash"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"caddyshack/pxe/nfsd/tree"
 )
@@ -18,10 +20,11 @@ import (
 //
 //	version (1) | tag of the export (8) | MAC (16) | ID in the tree (≤ 39)
 //
-// The tag is derived from the export's ID, the MAC covers tag and ID in the
-// tree; both use a key that only this server has and that survives a restart.
-// So a handle cannot be made up, cannot be moved to another export, and names
-// only what the server itself has once reached from the export's root.
+// The tag is derived from the export's ID and the root of its tree, the MAC
+// covers tag and ID in the tree; both use a key that only this server has and
+// that survives a restart. So a handle cannot be made up, cannot be moved to
+// another export or another root of the same node, and names only what the
+// server itself has once reached from the export's root.
 const (
 	handleVersion = 1
 	tagSize       = 8
@@ -95,41 +98,62 @@ func makeKey(path string) ([]byte, error) {
 	return key, nil
 }
 
-func exportTag(key []byte, id string) tag {
-	m := hmac.New(sha256.New, key)
-	m.Write([]byte("export\x00" + id))
+// signer makes and checks handles.
+type signer struct {
+	key []byte
+	// macs holds *keyedMAC: keying one costs as much as using it.
+	macs sync.Pool
+}
+
+type keyedMAC struct {
+	hash.Hash
+	buf [64]byte // holds what is hashed, then the sum
+}
+
+func newSigner(key []byte) *signer {
+	return &signer{key: key, macs: sync.Pool{New: func() any { return &keyedMAC{Hash: hmac.New(sha256.New, key)} }}}
+}
+
+// tag returns the tag of the export of a tree. A node that gets another root
+// has another tag, so that handles of its earlier root are worth nothing, even
+// while that root is still on the disk.
+func (s *signer) tag(id string, root tree.ID) tag {
+	m := hmac.New(sha256.New, s.key)
+	fmt.Fprintf(m, "export\x00%d\x00%s", len(id), id)
+	m.Write([]byte(root))
 	var t tag
 	copy(t[:], m.Sum(nil))
 	return t
 }
 
-func handleMAC(key []byte, t tag, id tree.ID) [macSize]byte {
-	m := hmac.New(sha256.New, key)
-	m.Write([]byte("handle\x00"))
-	m.Write(t[:])
-	m.Write([]byte(id))
-	var sum [sha256.Size]byte
-	m.Sum(sum[:0])
-	return [macSize]byte(sum[:macSize])
+func (s *signer) mac(t tag, id tree.ID) [macSize]byte {
+	m := s.macs.Get().(*keyedMAC)
+	defer s.macs.Put(m)
+	m.Reset()
+	b := append(m.buf[:0], "handle\x00"...)
+	b = append(b, t[:]...)
+	b = append(b, id...)
+	m.Write(b)
+	return [macSize]byte(m.Sum(m.buf[:0])[:macSize])
 }
 
-// appendHandle appends the handle of an inode to b.
-func appendHandle(b, key []byte, t tag, id tree.ID) []byte {
-	mac := handleMAC(key, t, id)
+// append appends the handle of an inode to b.
+func (s *signer) append(b []byte, t tag, id tree.ID) []byte {
+	mac := s.mac(t, id)
 	b = append(b, handleVersion)
 	b = append(b, t[:]...)
 	b = append(b, mac[:]...)
 	return append(b, id...)
 }
 
-// parseHandle returns what a handle names, or errBadHandle.
-func parseHandle(key, h []byte) (tag, tree.ID, error) {
+// parse returns what a handle names, or errBadHandle.
+func (s *signer) parse(h []byte) (tag, tree.ID, error) {
 	if len(h) <= handleHeader || len(h) > maxHandle || h[0] != handleVersion {
 		return tag{}, "", errBadHandle
 	}
 	t := tag(h[1 : 1+tagSize])
 	id := tree.ID(h[handleHeader:])
-	mac := handleMAC(key, t, id)
+	mac := s.mac(t, id)
 	if subtle.ConstantTimeCompare(mac[:], h[1+tagSize:handleHeader]) != 1 {
 		return tag{}, "", errBadHandle
 	}

@@ -128,15 +128,17 @@ type procedure struct {
 	void int
 	// once marks calls that must not be done twice.
 	once bool
+	// brief marks calls about names and attributes, which seldom wait.
+	brief bool
 }
 
 var procTable = [nfsProcs]procedure{
-	0:  {name: "NULL"},
-	1:  {name: "GETATTR", run: getAttr},
+	0:  {name: "NULL", brief: true},
+	1:  {name: "GETATTR", run: getAttr, brief: true},
 	2:  {name: "SETATTR", run: setAttr, void: 2, once: true},
-	3:  {name: "LOOKUP", run: lookup, void: 1},
-	4:  {name: "ACCESS", run: access, void: 1},
-	5:  {name: "READLINK", run: readLink, void: 1},
+	3:  {name: "LOOKUP", run: lookup, void: 1, brief: true},
+	4:  {name: "ACCESS", run: access, void: 1, brief: true},
+	5:  {name: "READLINK", run: readLink, void: 1, brief: true},
 	6:  {name: "READ", run: read, void: 1},
 	7:  {name: "WRITE", run: write, void: 2},
 	8:  {name: "CREATE", run: create, void: 2, once: true},
@@ -150,15 +152,15 @@ var procTable = [nfsProcs]procedure{
 	16: {name: "READDIR", run: readDir, void: 1},
 	17: {name: "READDIRPLUS", run: readDirPlus, void: 1},
 	18: {name: "FSSTAT", run: fsStat, void: 1},
-	19: {name: "FSINFO", run: fsInfo, void: 1},
-	20: {name: "PATHCONF", run: pathConf, void: 1},
+	19: {name: "FSINFO", run: fsInfo, void: 1, brief: true},
+	20: {name: "PATHCONF", run: pathConf, void: 1, brief: true},
 	21: {name: "COMMIT", run: commit, void: 2},
 }
 
 // handle writes the handle of an inode.
 func (r *request) handle(id tree.ID) {
 	var b [maxHandle]byte
-	r.e.Opaque(appendHandle(b[:0], r.s.key, r.x.tag, id))
+	r.e.Opaque(r.s.signer.append(b[:0], r.x.tag, id))
 }
 
 // secondHandle reads a further handle, which must be of the same export.
@@ -167,7 +169,7 @@ func (r *request) secondHandle() (tree.ID, uint32) {
 	if r.d.Err() != nil {
 		return "", nfsErrInval
 	}
-	t, id, err := parseHandle(r.s.key, h)
+	t, id, err := r.s.signer.parse(h)
 	switch {
 	case err != nil:
 		return "", nfsErrBadHandle

@@ -58,7 +58,7 @@ func read(r *request) uint32 {
 	if r.d.Err() != nil {
 		return nfsErrInval
 	}
-	if !r.holdReply(int64(count)) {
+	if !r.holdReply(int64(count), 0) {
 		return nfsErrJukebox
 	}
 	// Attributes come before the data on the wire but are known after it, so
@@ -192,15 +192,15 @@ func lookup(r *request) uint32 {
 	if r.d.Err() != nil {
 		return nfsErrInval
 	}
-	id, a, err := r.x.fs.Lookup(r.cred, r.id, name)
+	found, err := r.x.fs.Lookup(r.cred, r.id, name)
 	if err != nil {
-		putPostOp(r.e, r.x.fs.After(r.id))
+		putPostOp(r.e, &found.Dir)
 		return status(err)
 	}
-	r.x.reads.found(r.id, name, id)
-	r.handle(id)
-	putPostOp(r.e, &a)
-	putPostOp(r.e, r.x.fs.After(r.id))
+	r.x.reads.found(r.id, name, found.ID)
+	r.handle(found.ID)
+	putPostOp(r.e, &found.Attr)
+	putPostOp(r.e, &found.Dir)
 	return nfsOK
 }
 

@@ -212,7 +212,7 @@ func rename(r *request) uint32 {
 	}
 	from, to, err := r.x.fs.Rename(r.cred, r.id, fromName, toDir, toName)
 	if r.interrupted && errors.Is(err, syscall.ENOENT) {
-		if _, _, there := r.x.fs.Lookup(r.cred, toDir, toName); there == nil {
+		if _, there := r.x.fs.Lookup(r.cred, toDir, toName); there == nil {
 			err = nil
 		}
 	}
@@ -234,7 +234,7 @@ func link(r *request) uint32 {
 	}
 	file, w, err := r.x.fs.Link(r.cred, r.id, dir, name)
 	if r.interrupted && errors.Is(err, syscall.EEXIST) {
-		if id, _, there := r.x.fs.Lookup(r.cred, dir, name); there == nil && id == r.id {
+		if found, there := r.x.fs.Lookup(r.cred, dir, name); there == nil && found.ID == r.id {
 			err = nil
 		}
 	}

@@ -43,6 +43,10 @@ func (r *request) list(cookie uint64, dirCount, maxCount uint32, plus bool) uint
 		putPostOp(r.e, r.x.fs.After(r.id))
 		return nfsErrTooSmall
 	}
+	// The entries are in memory before they are in the reply.
+	if room := int64(left + minReply); !r.holdReply(room, room) {
+		return nfsErrJukebox
+	}
 	perEntry := entryHead + 16
 	if plus {
 		perEntry += entryPlus + maxHandle

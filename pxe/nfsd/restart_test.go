@@ -334,4 +334,11 @@ func TestReplay(t *testing.T) {
 	if n := s.Stats().Replayed; n != 1 {
 		t.Errorf("%d calls replayed", n)
 	}
+	// Who has lost the export is not told again what became of a call.
+	if err := s.RemoveExport(ctx, "one"); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := c.Exchange(ctx, xid, msg); err != nil || d.Uint32() != nfsErrStale {
+		t.Errorf("sent once more after the end of the export: %v", err)
+	}
 }

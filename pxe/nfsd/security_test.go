@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"caddyshack/pxe/nfsd/nfstest"
 	"caddyshack/pxe/nfsd/rootfs"
 	"caddyshack/pxe/nfsd/xdr"
@@ -153,6 +155,71 @@ func TestRemovedExport(t *testing.T) {
 	}
 	if err := s.RemoveExport(ctx, "one"); !errors.Is(err, ErrNoExport) {
 		t.Errorf("removing it again: %v", err)
+	}
+}
+
+// A node that is undeployed and deployed again has another root at the same
+// place; with handles of the one before it gets nothing, although that is still
+// on the disk.
+func TestHandlesOfAnEarlierRoot(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			ctx := testContext(t)
+			before := Export{ID: "node", Path: "/nodes/node", Client: loopback(1, 1), Dir: newRoot(t, kind)}
+			after := before
+			after.Dir = newRoot(t, kind)
+			s := start(t, &Server{}, before)
+			c, root := mount(t, s.addr, before.Client, before.Path)
+			file, err := c.Create(ctx, root, "secret", true, nfstest.Set{Mode: nfstest.P(uint32(0o666))})
+			if err == nil {
+				_, _, err = c.Write(ctx, file.Handle, 0, []byte("of the tenant before"), 2)
+			}
+			if err == nil {
+				err = errors.Join(s.RemoveExport(ctx, "node"), s.AddExport(ctx, after))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			newRoot, err := c.Mount(ctx, after.Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Equal(root, newRoot) {
+				t.Error("both roots have the same handle")
+			}
+			for name, h := range map[string]nfstest.Handle{"root": root, "file": file.Handle} {
+				if _, err := c.GetAttr(ctx, h); !errors.Is(err, nfstest.Stale) {
+					t.Errorf("attributes of the earlier %s: %v", name, err)
+				}
+				if b, _, err := c.Read(ctx, h, 0, 100); !errors.Is(err, nfstest.Stale) {
+					t.Errorf("reading the earlier %s: %q, %v", name, b, err)
+				}
+				if _, _, err := c.Write(ctx, h, 0, []byte("x"), 2); !errors.Is(err, nfstest.Stale) {
+					t.Errorf("writing to the earlier %s: %v", name, err)
+				}
+				if err := c.Link(ctx, h, newRoot, "stolen"); !errors.Is(err, nfstest.Stale) {
+					t.Errorf("linking the earlier %s into the new root: %v", name, err)
+				}
+			}
+			if _, _, err := c.Lookup(ctx, root, "secret"); !errors.Is(err, nfstest.Stale) {
+				t.Errorf("looking into the earlier root: %v", err)
+			}
+			if err := c.Rename(ctx, newRoot, "x", root, "y"); !errors.Is(err, nfstest.XDev) {
+				t.Errorf("renaming into the earlier root: %v", err)
+			}
+			// The same root again is the same to the node.
+			if err := errors.Join(s.RemoveExport(ctx, "node"), s.AddExport(ctx, before)); err != nil {
+				t.Fatal(err)
+			}
+			if b, _, err := c.Read(ctx, file.Handle, 0, 100); err != nil || string(b) != "of the tenant before" {
+				t.Errorf("its own root again: %q, %v", b, err)
+			}
+			if _, err := c.GetAttr(ctx, newRoot); !errors.Is(err, nfstest.Stale) {
+				t.Errorf("the other root's handle: %v", err)
+			}
+		})
 	}
 }
 
@@ -385,6 +452,69 @@ func TestConnectionLimits(t *testing.T) {
 	}
 	if st := s.Stats(); st.Refused < 900 {
 		t.Errorf("%d connections refused", st.Refused)
+	}
+}
+
+// A node that has lost its root has the connections of a stranger: they do not
+// stay open, silent as they are, in the place of others'.
+func TestConnectionsOfAnEarlierNode(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	s := twoNodes(t, &Server{Limits: Limits{StrangerIdle: 300 * time.Millisecond}})
+	silent, waiting := rawDial(t, s.addr, 1, 1), rawDial(t, s.addr, 1, 2)
+	ping(t, silent)
+	ping(t, waiting)
+	if err := s.RemoveExport(ctx, "one"); err != nil {
+		t.Fatal(err)
+	}
+	expectClosed(t, silent)
+	// The other node may be silent for as long as it likes.
+	ping(t, waiting)
+}
+
+// ping makes a NULL call.
+func ping(t *testing.T, nc net.Conn) {
+	t.Helper()
+	if err := nc.SetDeadline(time.Now().Add(deadline / 2)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nc.Write(nfstest.Seal(nfstest.Header(1, nfstest.NFS, 3, 0, nil))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(nc, make([]byte, 28)); err != nil {
+		t.Fatalf("a NULL call: %v", err)
+	}
+}
+
+// Half-open connections, whose other side has gone without a word, are found
+// out by the kernel: it probes those that are silent.
+func TestHalfOpenConnections(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	s := twoNodes(t, &Server{})
+	c := dial(t, s.addr, loopback(1, 1))
+	if _, err := c.Call(ctx, nfstest.NFS, nfstest.Null, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for c := range s.conns {
+		raw, err := c.nc.(*net.TCPConn).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, x := range map[string]struct{ level, option, want int }{
+			"keep-alive":          {unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+			"silence in seconds":  {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60},
+			"interval in seconds": {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 10},
+			"probes":              {unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
+		} {
+			var got int
+			var optErr error
+			if err := errors.Join(raw.Control(func(fd uintptr) { got, optErr = unix.GetsockoptInt(int(fd), x.level, x.option) }), optErr); err != nil || got != x.want {
+				t.Errorf("%s: %d, %v, want %d", name, got, err, x.want)
+			}
+		}
 	}
 }
 

@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"caddyshack/pxe/nfsd/rootfs"
 	"caddyshack/pxe/nfsd/tree"
 )
@@ -91,12 +93,13 @@ type Server struct {
 	once      sync.Once
 	logClosed sync.Once
 	prepErr   error
-	key       []byte
+	signer    *signer
 	replyLog  *replyLog
 	verifier  [8]byte // of unstable writes: differs in each life of the server
 	graceEnd  time.Time
 	listener  net.Listener
 	budget    budget
+	loud      *rate.Limiter // of log lines that strangers can cause
 	counts    struct {
 		refused, badCalls, badHandles, denied, replayed, refusedMounts, slow atomic.Uint64
 	}
@@ -112,6 +115,13 @@ type Server struct {
 	closed  bool
 	working sync.WaitGroup
 }
+
+// Refusals are all counted, but no more than these are logged: a burst, then one
+// in a while.
+const (
+	loudBurst = 20
+	loudEvery = 6 * time.Second
+)
 
 func (s *Server) log() *slog.Logger {
 	if s.Logger == nil {
@@ -143,13 +153,18 @@ func (s *Server) prepare() error {
 		s.clients = make(map[netip.Addr]*client)
 		s.conns = make(map[*conn]struct{})
 		s.graceEnd = time.Now().Add(or(s.Grace, time.Minute))
+		s.loud = rate.NewLimiter(rate.Every(loudEvery), loudBurst)
 		memory := or(s.Limits.Memory, 32<<20)
 		s.budget.init(memory, max(memory/4, maxTransfer))
 		if _, err := rand.Read(s.verifier[:]); err != nil {
 			s.prepErr = err
 			return
 		}
-		if s.key, s.prepErr = loadKey(s.StateDir); s.prepErr != nil || s.StateDir == "" {
+		var key []byte
+		if key, s.prepErr = loadKey(s.StateDir); s.prepErr != nil {
+			return
+		}
+		if s.signer = newSigner(key); s.StateDir == "" {
 			return
 		}
 		if err := s.loadReplies(); err != nil {

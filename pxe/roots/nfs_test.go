@@ -16,6 +16,7 @@ import (
 	"caddyshack/pxe/nfsd"
 	"caddyshack/pxe/nfsd/nfstest"
 	"caddyshack/pxe/nfsd/rootfs"
+	"caddyshack/pxe/nfsd/tree/native"
 	"caddyshack/pxe/tftpd"
 )
 
@@ -29,6 +30,11 @@ type served struct {
 // serve starts a server and a manager in dir, until the test ends or stop is
 // called.
 func serve(t *testing.T, dir string) (s *served, stop func()) {
+	t.Helper()
+	return serveKind(t, dir, rootfs.Sidecar)
+}
+
+func serveKind(t *testing.T, dir string, kind rootfs.Kind) (s *served, stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	server := &nfsd.Server{Addr: "127.0.0.1:0", StateDir: dir}
@@ -50,7 +56,7 @@ func serve(t *testing.T, dir string) (s *served, stop func()) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = trees.Close() })
-	nfs := NewNFS(server, rootfs.Sidecar)
+	nfs := NewNFS(server, kind)
 	m, err := Open(Config{Dir: dir, Trees: nfs, Exports: nfs, BootFiles: trees, Reserve: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -196,6 +202,56 @@ func TestNFSServesTheRootToItsNode(t *testing.T) {
 	}
 	if list, err := os.ReadDir(filepath.Join(dir, "nodes")); err != nil || len(list) != 0 {
 		t.Errorf("after Remove: %v, %v", list, err)
+	}
+}
+
+// A node is undeployed and deployed again: what its last tenant kept of the
+// handles opens nothing, neither in between nor later, on either tree.
+func TestNFSHandlesEndWithTheRoot(t *testing.T) {
+	t.Parallel()
+	kinds := []rootfs.Kind{rootfs.Sidecar}
+	if native.Works(os.TempDir()) == nil {
+		kinds = append(kinds, rootfs.Native)
+	}
+	for i, kind := range kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			s, _ := serveKind(t, t.TempDir(), kind)
+			boot := bootSpec(node1)
+			boot.Client = netip.AddrFrom4([4]byte{127, 77, 8, byte(i + 1)})
+			deploy := func(generation string) (*nfstest.Client, nfstest.Handle) {
+				t.Helper()
+				create(t, s.Manager, Spec{NodeID: node1, Generation: generation, Hostname: "caddy-1", Image: imageOf(t, rootEntries())})
+				if err := s.Publish(t.Context(), boot); err != nil {
+					t.Fatal(err)
+				}
+				c := dial(t, s, boot.Client.String())
+				root, err := c.Mount(t.Context(), "/nodes/"+node1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return c, root
+			}
+			c, root := deploy("1")
+			file, _ := walk(t, c, root, "etc", "hostname")
+			stale := func(when string) {
+				t.Helper()
+				for _, h := range []nfstest.Handle{root, file} {
+					if _, err := c.GetAttr(t.Context(), h); !errors.Is(err, nfstest.Stale) {
+						t.Errorf("a handle of the first root %s: %v", when, err)
+					}
+				}
+			}
+			if err := s.Remove(t.Context(), node1); err != nil {
+				t.Fatal(err)
+			}
+			stale("while there is none")
+			again, second := deploy("2")
+			stale("beside the second")
+			if h, _ := walk(t, again, second, "etc", "hostname"); bytes.Equal(h, file) {
+				t.Error("both roots have the same handles")
+			}
+		})
 	}
 }
 

@@ -52,19 +52,16 @@ func (f *FS) create(c *Cred, dir tree.ID, a *tree.Attr, name string, n tree.New,
 	if err := c.may(a, execute); err != nil {
 		return err
 	}
-	// What is there is told even to those who may make nothing.
-	switch id, attr, err := f.Tree.Lookup(dir, name); {
-	case err == nil:
-		m.ID, m.Attr, m.Existed = id, attr, true
-		return syscall.EEXIST
-	case !errors.Is(err, syscall.ENOENT):
-		return err
+	mayMake := f.changeDir(c, a)
+	if mayMake == nil && (n.Type == tree.Block || n.Type == tree.Char) && !c.root() {
+		mayMake = syscall.EPERM
 	}
-	if err := f.changeDir(c, a); err != nil {
-		return err
-	}
-	if (n.Type == tree.Block || n.Type == tree.Char) && !c.root() {
-		return syscall.EPERM
+	if mayMake != nil {
+		// What is there is told even to those who may make nothing.
+		if err := f.taken(dir, name, m); err != nil {
+			return err
+		}
+		return mayMake
 	}
 	n.UID, n.GID = c.UID, c.GID
 	n.Mode &= 0o7777
@@ -77,8 +74,27 @@ func (f *FS) create(c *Cred, dir tree.ID, a *tree.Attr, name string, n tree.New,
 	if n.Type != tree.Directory && n.Mode&(tree.SetGID|0o010) == tree.SetGID|0o010 && !c.root() && !c.In(n.GID) {
 		n.Mode &^= tree.SetGID
 	}
-	var err error
-	m.ID, m.Attr, err = f.Tree.Create(dir, name, n)
+	id, attr, err := f.Tree.Create(dir, name, n)
+	if errors.Is(err, syscall.EEXIST) {
+		if err := f.taken(dir, name, m); err != nil {
+			return err
+		}
+		return err // removed a moment ago
+	}
+	m.ID, m.Attr = id, attr
+	return err
+}
+
+// taken returns EEXIST, and what has the name, if there is something.
+func (f *FS) taken(dir tree.ID, name string, m *Made) error {
+	id, attr, err := f.Tree.Lookup(dir, name)
+	switch {
+	case err == nil:
+		m.ID, m.Attr, m.Existed = id, attr, true
+		return syscall.EEXIST
+	case errors.Is(err, syscall.ENOENT):
+		return nil
+	}
 	return err
 }
 

@@ -159,19 +159,29 @@ func (f *FS) Access(c *Cred, id tree.ID, want uint32) (uint32, tree.Attr, error)
 	return have & want, a, nil
 }
 
+// Found is the result of Lookup.
+type Found struct {
+	ID   tree.ID
+	Attr tree.Attr
+	// Dir is the directory just before the name was looked for, zero if it
+	// cannot be had. Older is safe: a client that keeps the name sees by the
+	// directory's next attributes that it changed meanwhile.
+	Dir tree.Attr
+}
+
 // Lookup finds name in dir.
-func (f *FS) Lookup(c *Cred, dir tree.ID, name string) (tree.ID, tree.Attr, error) {
-	a, err := f.Attr(dir)
-	if err != nil {
-		return "", a, err
+func (f *FS) Lookup(c *Cred, dir tree.ID, name string) (found Found, err error) {
+	if found.Dir, err = f.Attr(dir); err != nil {
+		return Found{}, err
 	}
-	if a.Type != tree.Directory {
-		return "", a, syscall.ENOTDIR
+	if found.Dir.Type != tree.Directory {
+		return found, syscall.ENOTDIR
 	}
-	if err := c.may(&a, execute); err != nil {
-		return "", a, err
+	if err := c.may(&found.Dir, execute); err != nil {
+		return found, err
 	}
-	return f.Tree.Lookup(dir, name)
+	found.ID, found.Attr, err = f.Tree.Lookup(dir, name)
+	return found, err
 }
 
 // ReadDir lists a directory; see tree.Tree.

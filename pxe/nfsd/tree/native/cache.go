@@ -3,7 +3,6 @@ package native
 import (
 	"container/list"
 	"errors"
-	"os"
 	"sync"
 	"syscall"
 
@@ -12,8 +11,11 @@ import (
 	"caddyshack/pxe/nfsd/tree"
 )
 
+// noData stands for a descriptor that is not open.
+const noData = -1
+
 // file is an open inode: a descriptor with O_PATH, and one for data once that
-// was needed.
+// was needed. Of a file that was made here both are the same.
 type file struct {
 	id   tree.ID
 	fd   int
@@ -21,7 +23,16 @@ type file struct {
 	elem *list.Element // nil once out of the cache
 
 	dataMu sync.Mutex
-	data   *os.File
+	data   int
+}
+
+// shut closes the descriptors. Data that matters was synced by COMMIT, so an
+// error tells nothing.
+func (f *file) shut() {
+	_ = unix.Close(f.fd)
+	if f.data != noData && f.data != f.fd {
+		_ = unix.Close(f.data)
+	}
 }
 
 // cache keeps the latest used inodes open. A removed inode must be dropped
@@ -55,20 +66,22 @@ func (c *cache) get(id tree.ID) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.insert(id, fd), nil
+	return c.insert(id, fd, noData), nil
 }
 
-// insert takes over fd and returns the open inode of id, with a reference.
-func (c *cache) insert(id tree.ID, fd int) *file {
+// insert takes over the descriptors and returns the open inode of id, with a
+// reference.
+func (c *cache) insert(id tree.ID, fd, data int) *file {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	fresh := &file{id: id, fd: fd, refs: 2, data: data}
 	if f := c.open[id]; f != nil { // another call was faster
 		f.refs++
 		c.lru.MoveToFront(f.elem)
-		_ = unix.Close(fd)
+		fresh.shut()
 		return f
 	}
-	f := &file{id: id, fd: fd, refs: 2}
+	f := fresh
 	c.open[id] = f
 	f.elem = c.lru.PushFront(f)
 	for c.lru.Len() > c.max {
@@ -85,13 +98,8 @@ func (c *cache) evict(f *file) {
 }
 
 func (c *cache) unref(f *file) {
-	if f.refs--; f.refs > 0 {
-		return
-	}
-	_ = unix.Close(f.fd)
-	if f.data != nil {
-		// Data that matters was synced by COMMIT, so an error tells nothing.
-		_ = f.data.Close()
+	if f.refs--; f.refs == 0 {
+		f.shut()
 	}
 }
 
@@ -120,28 +128,28 @@ func (c *cache) close() {
 
 // content opens the inode for reading and writing; it must be a regular file,
 // since opening a device or FIFO would act on the host.
-func (f *file) content(t *Tree) (*os.File, error) {
+func (f *file) content(t *Tree) (int, error) {
 	f.dataMu.Lock()
 	defer f.dataMu.Unlock()
-	if f.data != nil {
+	if f.data != noData {
 		return f.data, nil
 	}
 	a, err := t.statAt(f.fd, "")
 	switch {
 	case err != nil:
-		return nil, err
+		return noData, err
 	case a.Type == tree.Directory:
-		return nil, syscall.EISDIR
+		return noData, syscall.EISDIR
 	case a.Type != tree.Regular:
-		return nil, syscall.EINVAL
+		return noData, syscall.EINVAL
 	}
 	fd, err := t.open(f.id, unix.O_RDWR)
 	if errors.Is(err, unix.EROFS) {
 		fd, err = t.open(f.id, unix.O_RDONLY)
 	}
 	if err != nil {
-		return nil, err
+		return noData, err
 	}
-	f.data = os.NewFile(uintptr(fd), "content")
-	return f.data, nil
+	f.data = fd
+	return fd, nil
 }

@@ -30,21 +30,14 @@ func (t *Tree) Create(dir tree.ID, name string, n tree.New) (tree.ID, tree.Attr,
 	if err := tree.CheckName(name); err != nil {
 		return "", tree.Attr{}, err
 	}
-	d, err := t.directory(dir)
+	d, err := t.files.get(dir)
 	if err != nil {
 		return "", tree.Attr{}, err
 	}
 	defer t.files.put(d)
-	if err := makeInode(d.fd, name, &n); err != nil {
-		return "", tree.Attr{}, err
-	}
-	id, a, err := t.child(d, name)
-	var f *file
-	if err == nil {
-		f, err = t.files.get(id)
-	}
+	f, a, err := t.make(d, name, &n)
 	if err != nil {
-		return "", tree.Attr{}, errors.Join(err, undo(d.fd, name, n.Type))
+		return "", tree.Attr{}, err
 	}
 	defer t.files.put(f)
 	if set, differs := missing(&a, &n); differs {
@@ -55,7 +48,26 @@ func (t *Tree) Create(dir tree.ID, name string, n tree.New) (tree.ID, tree.Attr,
 			return "", a, err
 		}
 	}
-	return id, a, t.settle(d)
+	return f.id, a, t.settle(d)
+}
+
+// make makes an inode and keeps it open; the caller puts it back.
+func (t *Tree) make(d *file, name string, n *tree.New) (*file, tree.Attr, error) {
+	fd, err := makeInode(d.fd, name, n)
+	if err != nil {
+		return nil, tree.Attr{}, err
+	}
+	var f *file
+	var a tree.Attr
+	if fd != noData {
+		f, a, err = t.adopt(fd, fd)
+	} else {
+		f, a, err = t.openChild(d, name)
+	}
+	if err != nil {
+		return nil, a, errors.Join(err, undo(d.fd, name, n.Type))
+	}
+	return f, a, nil
 }
 
 // missing is what an inode still needs to be as it is wanted.
@@ -72,36 +84,33 @@ func missing(a *tree.Attr, n *tree.New) (set tree.SetAttr, differs bool) {
 }
 
 // makeInode makes an inode of root's: at once as it is wanted, as far as the
-// umask allows, if it is to be root's, else one that nobody can use yet.
-func makeInode(dirfd int, name string, n *tree.New) error {
+// umask allows, if it is to be root's, else one that nobody can use yet. A
+// regular file is open afterwards.
+func makeInode(dirfd int, name string, n *tree.New) (fd int, err error) {
 	mode := uint32(0)
 	if n.UID == 0 {
 		mode = n.Mode & 0o777
 	}
 	switch n.Type {
 	case tree.Regular:
-		fd, err := unix.Openat(dirfd, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
-		if err != nil {
-			return err
-		}
-		return unix.Close(fd)
+		return unix.Openat(dirfd, name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
 	case tree.Directory:
-		return unix.Mkdirat(dirfd, name, mode)
+		return noData, unix.Mkdirat(dirfd, name, mode)
 	case tree.Symlink:
 		if n.Target == "" || len(n.Target) > tree.MaxTarget {
-			return syscall.ENAMETOOLONG
+			return noData, syscall.ENAMETOOLONG
 		}
-		return unix.Symlinkat(n.Target, dirfd, name)
+		return noData, unix.Symlinkat(n.Target, dirfd, name)
 	case tree.Block:
-		return unix.Mknodat(dirfd, name, unix.S_IFBLK, int(unix.Mkdev(n.Major, n.Minor)))
+		return noData, unix.Mknodat(dirfd, name, unix.S_IFBLK, int(unix.Mkdev(n.Major, n.Minor)))
 	case tree.Char:
-		return unix.Mknodat(dirfd, name, unix.S_IFCHR, int(unix.Mkdev(n.Major, n.Minor)))
+		return noData, unix.Mknodat(dirfd, name, unix.S_IFCHR, int(unix.Mkdev(n.Major, n.Minor)))
 	case tree.FIFO:
-		return unix.Mknodat(dirfd, name, unix.S_IFIFO, 0)
+		return noData, unix.Mknodat(dirfd, name, unix.S_IFIFO, 0)
 	case tree.Socket:
-		return unix.Mknodat(dirfd, name, unix.S_IFSOCK, 0)
+		return noData, unix.Mknodat(dirfd, name, unix.S_IFSOCK, 0)
 	}
-	return syscall.EINVAL
+	return noData, syscall.EINVAL
 }
 
 func undo(dirfd int, name string, typ tree.Type) error {
@@ -138,7 +147,7 @@ func (t *Tree) SetAttr(id tree.ID, set tree.SetAttr) error {
 	if err != nil {
 		return err
 	}
-	return unix.Fsync(int(data.Fd()))
+	return unix.Fsync(data)
 }
 
 func (t *Tree) truncate(id tree.ID, size uint64) error {
@@ -150,7 +159,11 @@ func (t *Tree) truncate(id tree.ID, size uint64) error {
 		return err
 	}
 	defer t.files.put(f)
-	return errno(data.Truncate(int64(size)))
+	for {
+		if err := unix.Ftruncate(data, int64(size)); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }
 
 // set changes everything but the size, in the order in which one change does
@@ -192,7 +205,7 @@ func (t *Tree) Link(id, dir tree.ID, name string) error {
 	if err := tree.CheckName(name); err != nil {
 		return err
 	}
-	d, err := t.directory(dir)
+	d, err := t.files.get(dir)
 	if err != nil {
 		return err
 	}
@@ -222,7 +235,7 @@ func (t *Tree) Rmdir(dir tree.ID, name string) error {
 }
 
 func (t *Tree) unlink(dir tree.ID, name string, flags int) error {
-	d, err := t.directory(dir)
+	d, err := t.files.get(dir)
 	if err != nil {
 		return err
 	}
@@ -249,12 +262,12 @@ func (t *Tree) Rename(fromDir tree.ID, fromName string, toDir tree.ID, toName st
 	if err := errors.Join(tree.CheckName(fromName), tree.CheckName(toName)); err != nil {
 		return err
 	}
-	from, err := t.directory(fromDir)
+	from, err := t.files.get(fromDir)
 	if err != nil {
 		return err
 	}
 	defer t.files.put(from)
-	to, err := t.directory(toDir)
+	to, err := t.files.get(toDir)
 	if err != nil {
 		return err
 	}

@@ -205,6 +205,20 @@ func idOf(dirfd int, name string) (tree.ID, error) {
 	return tree.ID(append(id, b...)), nil
 }
 
+// fileidInode32 is the type of handles of a 32-bit inode number and a
+// generation, in the byte order of the host (FILEID_INO32_GEN of Linux, which
+// ext4 and XFS use).
+const fileidInode32 = 1
+
+// numberIn returns the number of the inode, if its ID tells it, or 0, which is
+// no inode's.
+func numberIn(id tree.ID) uint32 {
+	if len(id) != 2+8 || binary.BigEndian.Uint16([]byte(id[:2])) != fileidInode32 {
+		return 0
+	}
+	return binary.NativeEndian.Uint32([]byte(id[2:6]))
+}
+
 // reuseTries is how often an inode that is just being made is waited for.
 const reuseTries = 5
 

@@ -2,9 +2,7 @@ package native
 
 import (
 	"errors"
-	"io"
 	"math"
-	"os"
 	"syscall"
 	"unsafe"
 
@@ -72,7 +70,8 @@ func (t *Tree) Attr(id tree.ID) (tree.Attr, error) {
 	return t.statAt(f.fd, "")
 }
 
-// directory opens a directory.
+// directory opens a directory, for what the kernel would not refuse on
+// anything else.
 func (t *Tree) directory(id tree.ID) (*file, error) {
 	f, err := t.files.get(id)
 	if err != nil {
@@ -91,13 +90,16 @@ func (t *Tree) directory(id tree.ID) (*file, error) {
 
 // Lookup implements tree.Tree.
 func (t *Tree) Lookup(dir tree.ID, name string) (tree.ID, tree.Attr, error) {
-	d, err := t.directory(dir)
+	d, err := t.files.get(dir)
 	if err != nil {
 		return "", tree.Attr{}, err
 	}
 	defer t.files.put(d)
 	if name == "." || name == ".." && dir == t.rootID {
 		a, err := t.statAt(d.fd, "")
+		if err == nil && a.Type != tree.Directory {
+			err = syscall.ENOTDIR
+		}
 		return dir, a, err
 	}
 	if name != ".." {
@@ -108,26 +110,55 @@ func (t *Tree) Lookup(dir tree.ID, name string) (tree.ID, tree.Attr, error) {
 	return t.child(d, name)
 }
 
-// child opens an entry and keeps it open.
+// child finds an entry. Its ID and its attributes are asked for by name, one
+// after the other, which is cheaper than opening it; that both are of one inode
+// is seen by its number, where the ID tells it.
 func (t *Tree) child(d *file, name string) (tree.ID, tree.Attr, error) {
-	fd, err := unix.Openat(d.fd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	id, err := idOf(d.fd, name)
 	if err != nil {
 		return "", tree.Attr{}, err
 	}
-	a, err := t.statAt(fd, "")
+	a, err := t.statAt(d.fd, name)
+	if err == nil && numberIn(id) == uint32(a.FileID) {
+		return id, a, nil
+	}
+	if err != nil && !errors.Is(err, syscall.ESTALE) {
+		return "", tree.Attr{}, err
+	}
+	f, a, err := t.openChild(d, name)
+	if err != nil {
+		return "", a, err
+	}
+	defer t.files.put(f)
+	return f.id, a, nil
+}
+
+// openChild opens an entry; the caller puts it back.
+func (t *Tree) openChild(d *file, name string) (*file, tree.Attr, error) {
+	fd, err := unix.Openat(d.fd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, tree.Attr{}, err
+	}
+	f, a, err := t.adopt(fd, noData)
 	if errors.Is(err, syscall.ESTALE) {
 		err = syscall.ENOENT // removed a moment ago
 	}
+	return f, a, err
+}
+
+// adopt takes over the descriptor of an inode; data is one for its contents,
+// which may be the same, or noData. The caller puts the file back.
+func (t *Tree) adopt(fd, data int) (*file, tree.Attr, error) {
+	a, err := t.statAt(fd, "")
 	var id tree.ID
 	if err == nil {
 		id, err = idOf(fd, "")
 	}
 	if err != nil {
 		_ = unix.Close(fd)
-		return "", a, err
+		return nil, a, err
 	}
-	t.files.put(t.files.insert(id, fd))
-	return id, a, nil
+	return t.files.insert(id, fd, data), a, nil
 }
 
 // Readlink implements tree.Tree.
@@ -223,21 +254,21 @@ func parseDirent(b []byte) (tree.Entry, int) {
 }
 
 // content opens the data of a regular file; the caller puts back the file.
-func (t *Tree) content(id tree.ID) (*file, *os.File, error) {
+func (t *Tree) content(id tree.ID) (*file, int, error) {
 	f, err := t.files.get(id)
 	if err != nil {
-		return nil, nil, err
+		return nil, noData, err
 	}
 	data, err := f.content(t)
 	if err != nil {
 		t.files.put(f)
-		return nil, nil, err
+		return nil, noData, err
 	}
 	return f, data, nil
 }
 
 // Read implements tree.Tree.
-func (t *Tree) Read(id tree.ID, p []byte, off uint64) (int, bool, error) {
+func (t *Tree) Read(id tree.ID, p []byte, off uint64) (n int, eof bool, err error) {
 	f, data, err := t.content(id)
 	if err != nil {
 		return 0, false, err
@@ -246,11 +277,19 @@ func (t *Tree) Read(id tree.ID, p []byte, off uint64) (int, bool, error) {
 	if off > math.MaxInt64-uint64(len(p)) {
 		return 0, true, nil
 	}
-	n, err := data.ReadAt(p, int64(off))
-	if errors.Is(err, io.EOF) {
-		return n, true, nil
+	for n < len(p) {
+		m, err := unix.Pread(data, p[n:], int64(off)+int64(n))
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return n, false, err
+		case m == 0:
+			return n, true, nil
+		default:
+			n += m
+		}
 	}
-	return n, false, errno(err)
+	return n, false, nil
 }
 
 // Write implements tree.Tree.
@@ -263,13 +302,22 @@ func (t *Tree) Write(id tree.ID, p []byte, off uint64, sync tree.Sync) error {
 	if off > math.MaxInt64-uint64(len(p)) {
 		return syscall.EFBIG
 	}
-	if _, err := data.WriteAt(p, int64(off)); err != nil {
-		return errno(err)
+	for n := 0; n < len(p); {
+		m, err := unix.Pwrite(data, p[n:], int64(off)+int64(n))
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return err
+		case m == 0:
+			return syscall.EIO
+		default:
+			n += m
+		}
 	}
 	if sync == tree.Unstable {
 		return nil
 	}
-	return unix.Fdatasync(int(data.Fd()))
+	return unix.Fdatasync(data)
 }
 
 // Commit implements tree.Tree.
@@ -279,7 +327,7 @@ func (t *Tree) Commit(id tree.ID) error {
 		return err
 	}
 	defer t.files.put(f)
-	return unix.Fdatasync(int(data.Fd()))
+	return unix.Fdatasync(data)
 }
 
 // StatFS implements tree.Tree.
@@ -293,13 +341,4 @@ func (t *Tree) StatFS() (tree.Stat, error) {
 		TotalBytes: st.Blocks * size, FreeBytes: st.Bfree * size, AvailBytes: st.Bavail * size,
 		TotalFiles: st.Files, FreeFiles: st.Ffree, AvailFiles: st.Ffree,
 	}, nil
-}
-
-// errno strips the wrapping of the os package, whose texts name host paths.
-func errno(err error) error {
-	var e syscall.Errno
-	if errors.As(err, &e) {
-		return e
-	}
-	return err
 }
