@@ -168,7 +168,7 @@ func (c *call) ofThisNode(name string, r rule) (allocation, error) {
 }
 
 func showNodeAllocation(c *call) error {
-	view, err := allocations.chosen(c)
+	view, err := allocations.table.chosen(c)
 	if err != nil {
 		return err
 	}

@@ -57,12 +57,9 @@ func (c *call) chassisList(detailed bool) error {
 }
 
 func showChassis(c *call) error {
-	view := chassisTable.all(c.minor)
-	if names, ok := c.arg("fields"); ok {
-		var err error
-		if view, err = chassisTable.named(c.minor, splitList(names)); err != nil {
-			return err
-		}
+	view, err := chassisTable.chosen(c)
+	if err != nil {
+		return err
 	}
 	id, err := c.chassisUUID()
 	if err != nil {

@@ -41,12 +41,9 @@ func listConductors(c *call) error {
 }
 
 func showConductor(c *call) error {
-	view := conductorTable.all(c.minor)
-	if names, ok := c.arg("fields"); ok {
-		var err error
-		if view, err = conductorTable.named(c.minor, splitList(names)); err != nil {
-			return err
-		}
+	view, err := conductorTable.chosen(c)
+	if err != nil {
+		return err
 	}
 	h, err := c.api.Store.Conductor(c.r.Context(), c.vars["hostname"])
 	if err != nil {

@@ -64,12 +64,9 @@ func (c *call) readDriver() (driver, error) {
 }
 
 func showDriver(c *call) error {
-	view := driverTable.all(c.minor)
-	if names, ok := c.arg("fields"); ok {
-		var err error
-		if view, err = driverTable.named(c.minor, splitList(names)); err != nil {
-			return err
-		}
+	view, err := driverTable.chosen(c)
+	if err != nil {
+		return err
 	}
 	d, err := c.readDriver()
 	if err != nil {

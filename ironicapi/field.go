@@ -147,6 +147,14 @@ func (t *table[T]) view(c *call, detailed bool) (selection[T], error) {
 	return t.columns(c.minor), nil
 }
 
+// chosen is the view of a single one: all fields, or those asked for.
+func (t *table[T]) chosen(c *call) (selection[T], error) {
+	if names, ok := c.arg("fields"); ok {
+		return t.named(c.minor, splitList(names))
+	}
+	return t.all(c.minor), nil
+}
+
 func (s selection[T]) append(b []byte, e *encoding, t *T) []byte {
 	b = append(b, '{')
 	for i, f := range s {

@@ -68,14 +68,9 @@ func (c *call) replyNode(status int, n *node) error {
 }
 
 func showNode(c *call) error {
-	var view selection[node]
-	if names, ok := c.arg("fields"); ok {
-		var err error
-		if view, err = nodeTable.named(c.minor, splitList(names)); err != nil {
-			return err
-		}
-	} else {
-		view = nodeTable.all(c.minor)
+	view, err := nodeTable.chosen(c)
+	if err != nil {
+		return err
 	}
 	n, err := c.readNode()
 	if err != nil {

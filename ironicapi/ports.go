@@ -137,12 +137,9 @@ func (c *call) replyPort(status int, p *port, view selection[port]) error {
 }
 
 func showPort(c *call) error {
-	view := portTable.all(c.minor)
-	if names, ok := c.arg("fields"); ok {
-		var err error
-		if view, err = portTable.named(c.minor, splitList(names)); err != nil {
-			return err
-		}
+	view, err := portTable.chosen(c)
+	if err != nil {
+		return err
 	}
 	id, err := c.portIdent()
 	if err != nil {

@@ -136,7 +136,7 @@ func (r *resource[T]) one(c *call) (t T, err error) {
 }
 
 func (r *resource[T]) show(c *call) error {
-	view, err := r.chosen(c)
+	view, err := r.table.chosen(c)
 	if err != nil {
 		return err
 	}
@@ -145,14 +145,6 @@ func (r *resource[T]) show(c *call) error {
 		return err
 	}
 	return r.reply(c, http.StatusOK, &t, view)
-}
-
-// chosen is the view of a single one: all fields, or those asked for.
-func (r *resource[T]) chosen(c *call) (selection[T], error) {
-	if names, ok := c.arg("fields"); ok {
-		return r.table.named(c.minor, splitList(names))
-	}
-	return r.table.all(c.minor), nil
 }
 
 func (r *resource[T]) create(c *call) error {
