@@ -22,7 +22,8 @@ type Backend interface {
 	// backend that can tell refuses with kind Conflict, and does nothing, if
 	// something has changed since. After any other error some may be done and
 	// others not. Without changes it only makes the version another, if the
-	// switch counts them.
+	// switch counts them. What an earlier Do that was cut short has left is
+	// cleared away first, or together with the changes.
 	Do(ctx context.Context, version string, changes []Change) error
 	// Close frees what the backend holds. The switch stays as it is.
 	Close() error
@@ -108,6 +109,9 @@ type State struct {
 	Boot string `json:"boot,omitempty"`
 	// Version changes with every change, if the switch counts them.
 	Version string `json:"version,omitempty"`
+	// Unfinished: a Do was cut short, or another controller's is under way. Until
+	// the next Do frames may go by what was before, or not at all.
+	Unfinished bool `json:"unfinished,omitempty"`
 }
 
 // PortState is what a port carries. The zero value carries nothing.

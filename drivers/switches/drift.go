@@ -139,6 +139,14 @@ func (d *Drift) Check(ctx context.Context, s *Switch) {
 			return
 		}
 	}
+	if err == nil && plan.Unfinished && s.ReportOnly { // this is no drift, but our own doing
+		if _, err = s.Apply(ctx, Wanted{}); err == nil {
+			plan, _, err = s.compare(ctx, d.Intent)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
 	switch {
 	case err != nil:
 		d.note(s, func(st *DriftState) {

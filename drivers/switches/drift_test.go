@@ -143,6 +143,41 @@ func TestRestartIsRepairedAtOnce(t *testing.T) {
 	})
 }
 
+// What a killed controller has left half done is finished, also where drift is
+// only reported.
+func TestCutShortIsFinished(t *testing.T) {
+	t.Parallel()
+	for _, reportOnly := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			m, d, s, _ := drifting(t, reportOnly, plain)
+			m.Fault = func(call string) (f switches.Fault) {
+				if call == "do" {
+					f.Unfinished = true
+				}
+				return f
+			}
+			if _, err := s.Apply(t.Context(), switches.Only("c2", switches.Access(12))); err == nil {
+				t.Error("Apply is content with a switch that is half done")
+			}
+			m.Fault = nil
+			plan, err := s.Plan(t.Context(), switches.Only("c2", switches.Access(12)))
+			if words := strings.Join(plan.Words(), "\n"); err != nil || !strings.Contains(words, "a change was cut short") {
+				t.Errorf("the plan says %q, %v", words, err)
+			}
+			time.Sleep(70 * time.Second)
+			if st, err := s.Read(t.Context()); err != nil || st.Unfinished {
+				t.Errorf("report only %v: it is still half done: %v", reportOnly, err)
+			}
+			if got := native(t, m, "c2"); reportOnly && got != 12 {
+				t.Errorf("c2 is in VLAN %d: what is only reported was changed", got)
+			}
+			if got := state(d).Differences; len(got) > 0 != reportOnly {
+				t.Errorf("report only %v: differences %v", reportOnly, got)
+			}
+		})
+	}
+}
+
 // A move that is written down and not done yet is no drift.
 func TestMoveIsNoDrift(t *testing.T) {
 	t.Parallel()

@@ -30,6 +30,8 @@ type Memory struct {
 	before  State // what a stale Read returns
 	version int
 	boots   int
+
+	unfinished bool
 }
 
 // Fault is what goes wrong with a call. The zero value is: nothing.
@@ -43,6 +45,8 @@ type Fault struct {
 	Err error
 	// Stale lets a Read return what the one before it did.
 	Stale bool
+	// Unfinished: after the Do the switch is Unfinished, until the next one.
+	Unfinished bool
 }
 
 // NewMemory makes a switch with the given description; its ports carry nothing
@@ -89,7 +93,7 @@ func (m *Memory) Read(ctx context.Context) (State, error) {
 		return State{}, f.Err
 	}
 	if !f.Stale || m.before.Ports == nil {
-		m.before = State{Ports: maps.Clone(m.ports), Boot: fmt.Sprint(m.boots), Version: m.versionText()}
+		m.before = State{Ports: maps.Clone(m.ports), Boot: fmt.Sprint(m.boots), Version: m.versionText(), Unfinished: m.unfinished}
 	}
 	s := m.before
 	s.Ports = maps.Clone(s.Ports)
@@ -116,6 +120,9 @@ func (m *Memory) Do(ctx context.Context, version string, changes []Change) error
 		if f.Skip == nil || !f.Skip(i) {
 			m.change(c)
 		}
+	}
+	if f.Skip == nil {
+		m.unfinished = f.Unfinished
 	}
 	return f.Err
 }

@@ -28,6 +28,8 @@ type Plan struct {
 	Differences []Difference `json:"differences"`
 	Narrow      []Change     `json:"narrow"`
 	Widen       []Change     `json:"widen"`
+	// Unfinished: what a change that was cut short has left has to be cleared away.
+	Unfinished bool `json:"unfinished,omitempty"`
 	// Warnings are things that are not refused and will surprise.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -40,13 +42,16 @@ type Difference struct {
 }
 
 // Empty tells whether the switch is what is wanted.
-func (p *Plan) Empty() bool { return len(p.Differences) == 0 }
+func (p *Plan) Empty() bool { return len(p.Differences) == 0 && !p.Unfinished }
 
 // Words says line by line, for people, what would be done.
 func (p *Plan) Words() []string {
 	var lines []string
 	for _, d := range p.Differences {
 		lines = append(lines, fmt.Sprintf("switch %s, port %s: %s", p.Switch, d.Port, d.words()))
+	}
+	if p.Unfinished {
+		lines = append(lines, fmt.Sprintf("switch %s: a change was cut short, and is cleared away: until then frames may go by what was before, or not at all", p.Switch))
 	}
 	for _, w := range p.Warnings {
 		lines = append(lines, "warning: "+w)

@@ -101,7 +101,7 @@ func drawTagged(t *rapid.T) switches.VLANSet {
 
 func drawFault(t *rapid.T) switches.Fault {
 	f := switches.Fault{}
-	switch rapid.IntRange(0, 6).Draw(t, "fault") {
+	switch rapid.IntRange(0, 7).Draw(t, "fault") {
 	case 0: // the command is lost
 		f.Skip, f.Err = func(int) bool { return true }, errors.New("no answer")
 	case 1: // the answer is lost
@@ -116,7 +116,9 @@ func drawFault(t *rapid.T) switches.Fault {
 		f.Skip = func(i int) bool { return i%2 == odd }
 	case 5:
 		f.Stale = true
-	case 6:
+	case 6: // it ends before all of before is cleared away
+		f.Unfinished, f.Err = true, errors.New("stopped")
+	case 7:
 		f.Delay = time.Duration(rapid.IntRange(1, 30000).Draw(t, "delay")) * time.Millisecond
 	}
 	return f
@@ -199,7 +201,9 @@ func newWorld(t *testing.T, leaks bool) *world {
 	return w
 }
 
-func (w *world) now() map[string]switches.PortState {
+func (w *world) now() map[string]switches.PortState { return w.state().Ports }
+
+func (w *world) state() switches.State {
 	fault := w.m.Fault
 	w.m.Fault = nil
 	defer func() { w.m.Fault = fault }()
@@ -207,7 +211,7 @@ func (w *world) now() map[string]switches.PortState {
 	if err != nil {
 		w.t.Error(err)
 	}
-	return s.Ports
+	return s
 }
 
 func statesOf(configs map[string]switches.PortConfig) map[string]switches.PortState {
@@ -295,6 +299,9 @@ func testNeverLeaks(t *testing.T, leaksAtPowerUp bool) {
 			maps.Copy(want, fixed())
 			if !maps.Equal(w.now(), want) {
 				trouble = fmt.Sprintf("it settled at %v, wanted is %v", w.now(), want)
+			}
+			if w.state().Unfinished {
+				trouble = "something of a change that was cut short is left"
 			}
 			if w.monitor.leak != "" {
 				trouble = w.monitor.leak

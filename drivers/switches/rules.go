@@ -22,6 +22,7 @@ func (s *Switch) plan(d Description, have State, w Wanted) (Plan, error) {
 		return Plan{}, err
 	}
 	p := planFor(s.Name, have.Ports, want)
+	p.Unfinished = have.Unfinished
 	p.Warnings = s.warnings(d, after, want)
 	return p, nil
 }

@@ -271,7 +271,7 @@ func (s *Switch) settle(ctx context.Context, d Description, w Wanted) (Plan, err
 			case len(now.Narrow) > 0:
 				narrowed = true
 				err = s.do(ctx, have.Version, now.Narrow)
-			default:
+			default: // with nothing to widen: only to finish
 				if narrowed {
 					time.Sleep(drainTime)
 				}
@@ -300,12 +300,17 @@ func (s *Switch) do(ctx context.Context, version string, changes []Change) error
 	return s.backend.Do(ctx, version, changes)
 }
 
-func samePlan(a, b Plan) bool { return slices.Equal(a.Differences, b.Differences) }
+func samePlan(a, b Plan) bool {
+	return slices.Equal(a.Differences, b.Differences) && a.Unfinished == b.Unfinished
+}
 
 // notTaken is the error of a switch that is not what is wanted.
 func (s *Switch) notTaken(p Plan, cause error) error {
 	what := "it does not answer"
-	if !p.Empty() {
+	if p.Unfinished {
+		what = "a change that was cut short cannot be cleared away"
+	}
+	if len(p.Differences) > 0 {
 		d := p.Differences[0]
 		what = fmt.Sprintf("port %s does not take the change: it has %s, wanted is %s", d.Port, d.Have, d.Want)
 		if more := len(p.Differences) - 1; more > 0 {

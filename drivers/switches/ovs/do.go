@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"strconv"
+	"strings"
 
 	"caddyshack/baremetal"
 	"caddyshack/drivers/switches"
@@ -16,54 +17,68 @@ func (b *Bridge) Do(ctx context.Context, version string, changes []switches.Chan
 		return baremetal.Errorf(baremetal.Conflict, "the bridge %s has changed since it was read", b.conf.Bridge)
 	}
 	_, held := b.seen.ids[heldKey]
-	if len(changes) == 0 {
-		return b.commit(ctx, nil, nil)
+	ports, cutShort := b.seen.ids[changingKey]
+	if cutShort || held { // ovs-vswitchd may not have come to it yet
+		if err := b.takenOver(ctx, b.seen.root.NextCfg); err != nil {
+			return err
+		}
 	}
-	if !held && b.changesLists(changes) {
+	if cutShort && !held {
+		if err := b.forgetAll(ctx, strings.Fields(ports)); err != nil {
+			return err
+		}
+	}
+	switch {
+	case held || b.changesLists(changes):
 		if err := b.hold(ctx); err != nil {
 			return err
 		}
-		held = true
-	}
-	if held {
-		if err := b.write(ctx, changes, false); err != nil {
+		if err := b.write(ctx, nil, changes, false); err != nil {
 			return err
 		}
 		return b.release(ctx)
+	case len(changes) == 0:
+		return b.commit(ctx, finished, nil)
 	}
-	guarded := b.leaveNowhere(changes)
-	if err := b.write(ctx, changes, true); err != nil {
+	var names []string
+	for _, c := range changes {
+		names = append(names, c.Port)
+	}
+	guarded := b.leaveProtection(changes)
+	changing := func(ids table) { ids[changingKey] = strings.Join(names, " ") }
+	if err := b.write(ctx, changing, changes, true); err != nil {
 		return err
 	}
-	if err := b.forgetAll(ctx, changes); err != nil {
+	if err := b.forgetAll(ctx, names); err != nil {
 		return err
 	}
-	if len(guarded) == 0 {
-		return nil
-	}
-	return b.write(ctx, guarded, false)
+	return b.write(ctx, finished, guarded, false)
 }
 
-// leaveNowhere lists the changes of ports that carried nothing. Such a port
-// stays protected, as those are that still carry nothing, until what was
-// learned of it in their VLAN is forgotten.
-func (b *Bridge) leaveNowhere(changes []switches.Change) []switches.Change {
+// finished notes that nothing is left of before.
+func finished(ids table) { delete(ids, changingKey) }
+
+// leaveProtection lists the changes of ports that are protected, as those are
+// that carry nothing, and shall no longer be. Such a port stays protected until
+// what was learned of it in the VLAN that it had is forgotten.
+func (b *Bridge) leaveProtection(changes []switches.Change) []switches.Change {
 	var leaving []switches.Change
 	for _, c := range changes {
-		if b.seen.ports[c.Port].nowhere() && !columns(c.To).Protected {
+		if b.seen.ports[c.Port].Protected && !columns(c.To).Protected {
 			leaving = append(leaving, c)
 		}
 	}
 	return leaving
 }
 
-// write writes the columns of ports; guard leaves those that carried nothing protected.
-func (b *Bridge) write(ctx context.Context, changes []switches.Change, guard bool) error {
+// write writes the columns of ports, if there are any, and a note; guard leaves
+// ports protected that are.
+func (b *Bridge) write(ctx context.Context, note func(ids table), changes []switches.Change, guard bool) error {
 	var ops []op
 	after := maps.Clone(b.seen.ports)
 	for _, c := range changes {
 		seen, row := b.seen.ports[c.Port], columns(c.To)
-		row.Protected = row.Protected || guard && seen.nowhere()
+		row.Protected = row.Protected || guard && seen.Protected
 		ops = append(ops, asRead("Port", c.Port, vlanColumns(), seen),
 			op{"op": "update", "table": "Port", "where": named(c.Port), "row": row})
 		if c.To.MTU != 0 {
@@ -71,7 +86,7 @@ func (b *Bridge) write(ctx context.Context, changes []switches.Change, guard boo
 		}
 		after[c.Port] = row
 	}
-	if err := b.commit(ctx, nil, ops); err != nil {
+	if err := b.commit(ctx, note, ops); err != nil {
 		return err
 	}
 	b.seen.ports = after
@@ -88,11 +103,14 @@ func (b *Bridge) changesLists(changes []switches.Change) bool {
 	return false
 }
 
-// hold makes the bridge forward nothing, and learn nothing.
+// hold makes the bridge forward nothing, and learn nothing. One that is held
+// already may not have come to its flows.
 func (b *Bridge) hold(ctx context.Context) error {
-	mode := b.seen.failMode.first()
-	if err := b.commit(ctx, func(ids table) { ids[heldKey] = mode }, []op{b.failMode("secure")}); err != nil {
-		return err
+	if _, held := b.seen.ids[heldKey]; !held {
+		mode := b.seen.failMode.first()
+		if err := b.commit(ctx, func(ids table) { ids[heldKey] = mode }, []op{b.failMode("secure")}); err != nil {
+			return err
+		}
 	}
 	return b.forgetFlows(ctx)
 }
@@ -100,7 +118,11 @@ func (b *Bridge) hold(ctx context.Context) error {
 // release makes it forward again, as before hold.
 func (b *Bridge) release(ctx context.Context) error {
 	mode := b.seen.ids[heldKey]
-	return b.commit(ctx, func(ids table) { delete(ids, heldKey) }, []op{b.failMode(mode)})
+	done := func(ids table) {
+		delete(ids, heldKey)
+		delete(ids, changingKey)
+	}
+	return b.commit(ctx, done, []op{b.failMode(mode)})
 }
 
 func (b *Bridge) failMode(mode string) op {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"caddyshack/baremetal"
-	"caddyshack/drivers/switches"
 )
 
 // takenOver returns when ovs-vswitchd has the configuration with this next_cfg.
@@ -34,17 +33,17 @@ func (b *Bridge) takenOver(ctx context.Context, cfg int) error {
 // neither flows nor MAC addresses. A flow that goes may leave behind the
 // address that it has seen last, so that the flows come first; and once more at
 // the end, those that were made by such an address.
-func (b *Bridge) forgetAll(ctx context.Context, changes []switches.Change) error {
+func (b *Bridge) forgetAll(ctx context.Context, ports []string) error {
 	if err := b.forgetFlows(ctx); err != nil {
 		return err
 	}
-	if err := b.forgetAddresses(ctx, changes); err != nil {
+	if err := b.forgetAddresses(ctx, ports); err != nil {
 		return err
 	}
 	return b.forgetFlows(ctx)
 }
 
-func (b *Bridge) forgetAddresses(ctx context.Context, changes []switches.Change) error {
+func (b *Bridge) forgetAddresses(ctx context.Context, ports []string) error {
 	if socket := b.controlSocket(); socket != "" {
 		// A daemon of another machine, or one that has just ended, fails here.
 		if err := control(ctx, socket, "fdb/flush", b.conf.Bridge); err == nil {
@@ -55,8 +54,8 @@ func (b *Bridge) forgetAddresses(ctx context.Context, changes []switches.Change)
 	// learned there; this one is for frames with a priority and no VLAN.
 	for _, tags := range []string{"if-nonzero", "never"} {
 		var ops []op
-		for _, c := range changes {
-			ops = append(ops, op{"op": "mutate", "table": "Port", "where": named(c.Port), "mutations": []any{
+		for _, p := range ports {
+			ops = append(ops, op{"op": "mutate", "table": "Port", "where": named(p), "mutations": []any{
 				[]any{"other_config", "delete", set[string]{priorityTags}}, []any{"other_config", "insert", table{priorityTags: tags}}}})
 		}
 		if err := b.commit(ctx, nil, ops); err != nil {

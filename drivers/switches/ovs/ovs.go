@@ -21,6 +21,9 @@ const (
 	// heldKey is there while the bridge forwards nothing; its value is the
 	// fail_mode to return to.
 	heldKey = "caddyshack-held"
+	// changingKey is there while something may be left of before a change; its
+	// value is the changed ports, with spaces between them.
+	changingKey = "caddyshack-changing"
 )
 
 // Bridge is the switches.Backend of one bridge. It connects when it is first
@@ -73,6 +76,9 @@ func (b *Bridge) connect(ctx context.Context) (*rpc, error) {
 	if err != nil {
 		return nil, baremetal.Errorf(baremetal.Unavailable, "Open vSwitch's database at %s cannot be reached: %w; is it running, and is the address right?", b.conf.Address, err)
 	}
+	b.mu.Lock()
+	b.applied = 0 // it may be another database
+	b.mu.Unlock()
 	db = newRPC(conn, b.hear)
 	columns := func(names ...string) []any { return []any{map[string]any{"columns": names}} }
 	var initial json.RawMessage
@@ -80,7 +86,11 @@ func (b *Bridge) connect(ctx context.Context) (*rpc, error) {
 		database: columns("cur_cfg"), "Bridge": columns("ports"), "Port": columns(vlanColumns()...)}}, &initial)
 	if err != nil {
 		db.fail(err)
-		return nil, baremetal.Errorf(baremetal.Unavailable, "Open vSwitch's database at %s does not answer: %w", b.conf.Address, err)
+		hint := ""
+		if b.conf.CACertificate != "" { // it says no only after the handshake
+			hint = fmt.Sprintf("; does it trust the authority of certificate %q?", b.conf.Certificate)
+		}
+		return nil, baremetal.Errorf(baremetal.Unavailable, "Open vSwitch's database at %s does not answer: %w%s", b.conf.Address, err, hint)
 	}
 	b.mu.Lock()
 	b.db = db
@@ -111,8 +121,8 @@ func (b *Bridge) note(update json.RawMessage) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, row := range tables.Root {
-		if row.New.CurCfg != nil {
-			b.applied = *row.New.CurCfg
+		if row.New.CurCfg != nil { // the first answer may be read after later news
+			b.applied = max(b.applied, *row.New.CurCfg)
 		}
 	}
 	close(b.news)
@@ -277,11 +287,10 @@ func (b *Bridge) Read(ctx context.Context) (switches.State, error) {
 	b.seen.version, b.seen.ids, b.seen.failMode = s.Version, all.bridge.ExternalIDs, all.bridge.FailMode
 	b.seen.ports, b.seen.root = map[string]vlans{}, all.root
 	_, held := all.bridge.ExternalIDs[heldKey]
+	_, changing := all.bridge.ExternalIDs[changingKey]
+	s.Unfinished = held || changing
 	for _, p := range all.ports {
-		var state switches.PortState
-		if !held { // otherwise some Do was cut short, and nothing is forwarded
-			state = p.state()
-		}
+		state := p.state()
 		state.MTU = all.interfaces[p.Interfaces.first()].MTU.first()
 		s.Ports[p.Name] = state
 		b.seen.ports[p.Name] = p.vlans

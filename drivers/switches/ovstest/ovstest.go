@@ -6,6 +6,7 @@ package ovstest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,8 +61,15 @@ func Start(t testing.TB) *OVS {
 	return o
 }
 
+// ControlSocket is that of ovs-vswitchd.
+func (o *OVS) ControlSocket() string {
+	return filepath.Join(o.Dir, fmt.Sprintf("ovs-vswitchd.%d.ctl", o.vsd.Process.Pid))
+}
+
 func (o *OVS) startServer() {
-	o.server = o.daemon("ovsdb-server", "--remote=p"+o.Address, "--unixctl="+filepath.Join(o.Dir, "ovsdb.ctl"), filepath.Join(o.Dir, "conf.db"))
+	o.server = o.daemon("ovsdb-server", "--remote=p"+o.Address, "--unixctl="+filepath.Join(o.Dir, "ovsdb.ctl"),
+		"--private-key=db:Open_vSwitch,SSL,private_key", "--certificate=db:Open_vSwitch,SSL,certificate", "--ca-cert=db:Open_vSwitch,SSL,ca_cert", // as Debian's
+		filepath.Join(o.Dir, "conf.db"))
 	o.await(filepath.Join(o.Dir, "db.sock"))
 }
 
@@ -149,6 +157,14 @@ func (o *OVS) run(name string, args ...string) string {
 func (o *OVS) Vsctl(args ...string) string {
 	o.t.Helper()
 	return o.run("ovs-vsctl", append([]string{"--db=" + o.Address, "--timeout=60"}, args...)...)
+}
+
+// ServeTLS has the database answer over TLS at a port of the loopback interface
+// of NS, with files in PEM.
+func (o *OVS) ServeTLS(port int, key, certificate, ca string) {
+	o.t.Helper()
+	o.Vsctl("set-ssl", key, certificate, ca)
+	o.run("ovs-appctl", "-t", filepath.Join(o.Dir, "ovsdb.ctl"), "ovsdb-server/add-remote", fmt.Sprintf("pssl:%d:127.0.0.1", port))
 }
 
 // AddBridge makes a bridge whose ports have the names of interfaces in NS.
