@@ -86,7 +86,10 @@ func (c Config) dial(ctx context.Context) (net.Conn, error) {
 				between.AddCert(c)
 			}
 			_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-			return err
+			if err != nil {
+				return fmt.Errorf("the database's certificate is not one of the authority in ca_certificate %q: %w", c.CACertificate, err)
+			}
+			return nil
 		},
 	}
 	return (&tls.Dialer{Config: conf}).DialContext(ctx, "tcp", rest)

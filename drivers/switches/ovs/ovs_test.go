@@ -218,7 +218,7 @@ func TestRemote(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	go relay(l, strings.TrimPrefix(r.Address, "unix:"))
+	go relay(l, database(r.OVS))
 	r.conf = ovs.Config{Address: fmt.Sprintf("tcp:%s", l.Addr()), Bridge: "br0"}
 	r.connect(t)
 	begin := time.Now()
@@ -230,15 +230,21 @@ func TestRemote(t *testing.T) {
 	}
 }
 
-// relay hands connections on to a unix socket: the database is in another
-// network namespace.
-func relay(l net.Listener, path string) {
+// database dials its unix socket.
+func database(o *ovstest.OVS) func() (net.Conn, error) {
+	return func() (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(context.Background(), "unix", strings.TrimPrefix(o.Address, "unix:"))
+	}
+}
+
+// relay hands connections on: the database is in another network namespace.
+func relay(l net.Listener, dial func() (net.Conn, error)) {
 	for {
 		from, err := l.Accept()
 		if err != nil {
 			return
 		}
-		to, err := (&net.Dialer{}).DialContext(context.Background(), "unix", path)
+		to, err := dial()
 		if err != nil {
 			_ = from.Close()
 			continue

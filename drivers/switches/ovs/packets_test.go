@@ -75,7 +75,7 @@ func TestPacketsRemote(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	go relay(l, strings.TrimPrefix(o.Address, "unix:"))
+	go relay(l, database(o))
 	o.Vsctl("set", "Open_vSwitch", ".", "other_config:max-revalidator=50") // ms; it is what has to be waited for
 	sw := labSwitch(t, "tcp:"+l.Addr().String(), 0)
 	packettest.Run(t, o.NS, sw, func(ports []string) { plug(o, ports) })
