@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -14,6 +15,10 @@ import (
 // buffer of this size, and crypto/tls knows no fragment length negotiation; one
 // Write of at most this size is one record.
 const maxRecord = 512
+
+// maxCertificates is the longest handshake message with the certificates. It is
+// one record whatever its size, and a unit's buffer takes 1024 bytes.
+const maxCertificates = 1024
 
 const (
 	tlsHandshake = 15 * time.Second // an ESP8266 needs several seconds
@@ -38,6 +43,9 @@ func startTLSFront(listen string, cfg *tls.Config, backend string, log *slog.Log
 	if cfg == nil || (len(cfg.Certificates) == 0 && cfg.GetCertificate == nil) {
 		return nil, errNoCertificate
 	}
+	if err := checkCertificates(cfg); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
 	if err != nil {
@@ -47,6 +55,21 @@ func startTLSFront(listen string, cfg *tls.Config, backend string, log *slog.Log
 	f := &tlsFront{listener: l, backend: backend, log: log, ctx: ctx, cancel: cancel}
 	f.work.Go(func() { f.accept(cfg) })
 	return f, nil
+}
+
+// checkCertificates refuses what no unit could take.
+func checkCertificates(cfg *tls.Config) error {
+	for _, c := range cfg.Certificates {
+		size := 4 + 3 // header, length of the list
+		for _, one := range c.Certificate {
+			size += 3 + len(one)
+		}
+		if size > maxCertificates {
+			return fmt.Errorf("the certificate and its chain take %d bytes in a handshake and units have room for %d: "+
+				"use an ECDSA certificate alone, as units pin its key and need no chain", size, maxCertificates)
+		}
+	}
+	return nil
 }
 
 func (f *tlsFront) close() {

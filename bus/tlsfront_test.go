@@ -122,6 +122,25 @@ func TestTLSRecordsFitASmallReceiver(t *testing.T) {
 	}
 }
 
+// A handshake that no unit could take is refused at the start, not at a unit that never comes online.
+func TestTLSRefusesALongChain(t *testing.T) {
+	t.Parallel()
+	cert, _ := certificate(t)
+	for len(cert.Certificate) < 4 {
+		cert.Certificate = append(cert.Certificate, cert.Certificate[0])
+	}
+	b, err := bus.StartBroker(bus.BrokerConfig{
+		Users: bustest.Users(), TLSListen: "127.0.0.1:0", TLS: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
+	})
+	if err == nil {
+		b.Close()
+		t.Fatal("it starts")
+	}
+	if !strings.Contains(err.Error(), "need no chain") {
+		t.Error(err)
+	}
+}
+
 func TestTLSNeedsACertificate(t *testing.T) {
 	t.Parallel()
 	b, err := bus.StartBroker(bus.BrokerConfig{Users: bustest.Users(), TLSListen: "127.0.0.1:0"})
