@@ -36,8 +36,9 @@ type chassis struct {
 	key    *rsa.PrivateKey
 	sims   map[string]*bpusim.Unit
 
-	mu   sync.Mutex
-	said []string
+	mu     sync.Mutex
+	said   []string
+	onSaid func(line string) // nil = none
 }
 
 // newChassis runs two units with one slot on, whose clocks run as fast as they can.
@@ -91,6 +92,9 @@ func (c *chassis) update(t *testing.T, file []byte, force bool) error {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.said = append(c.said, unit+" "+text)
+			if c.onSaid != nil {
+				c.onSaid(unit + " " + text)
+			}
 		},
 	}.Run(ctx(t))
 }
@@ -158,6 +162,61 @@ func TestUpdateStopsAtTheFirstFailure(t *testing.T) {
 	}
 	if said := strings.Join(c.said, "\n"); strings.Contains(said, "bpu-2") {
 		t.Errorf("the second unit was touched:\n%s", said)
+	}
+}
+
+// The first unit's new image never reaches the broker: three boots later the image before is back, which the unit
+// tells; the second unit is left alone and no slot has lost its power.
+func TestUpdateStopsAtAnImageThatFails(t *testing.T) {
+	t.Parallel()
+	c := newChassis(t)
+	first, second := c.sims["bpu-1"], c.sims["bpu-2"]
+	trial := make(chan struct{})
+	c.onSaid = func(line string) {
+		if line == "bpu-1 trial" {
+			close(trial)
+		}
+	}
+	var work sync.WaitGroup
+	defer work.Wait()
+	work.Go(func() {
+		select {
+		case <-trial:
+		case <-t.Context().Done():
+			return
+		}
+		if _, err := first.Do(ctx(t), "network down"); err != nil {
+			t.Error(err)
+			return
+		}
+		// Boot 1 had the order; 2 to 4 are the trial, 5 orders the way back, 6 is the old image.
+		for boot := 0; boot < 6; {
+			a, err := first.Do(ctx(t), "status")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			boot = a.Int("boot")
+		}
+		if _, err := first.Do(ctx(t), "network up"); err != nil {
+			t.Error(err)
+		}
+	})
+	err := c.update(t, c.sign(t, "1.1.0", "1.0.0", c.key), false)
+	if err == nil || !strings.Contains(err.Error(), "rolled back") || !strings.Contains(err.Error(), "bpu-1") {
+		t.Errorf("an image that fails: %v", err)
+	}
+	if said := strings.Join(c.said, "\n"); strings.Contains(said, "bpu-2") {
+		t.Errorf("the second unit was touched:\n%s", said)
+	}
+	for _, sim := range []*bpusim.Unit{first, second} {
+		a, err := sim.Do(ctx(t), "slot 1 get")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a["pwr"] != "1" || a["pwr_edges"] != "0" {
+			t.Errorf("power of slot 1 was touched: %v", a)
+		}
 	}
 }
 
