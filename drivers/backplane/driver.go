@@ -92,6 +92,9 @@ func refusal(k slotKey, op bus.Op, a bus.Ack, s bus.State) error {
 	case bus.CodeAlwaysOn:
 		return conflict("its always-on jumper is set, as for a device that others depend on: remove the jumper to switch it off")
 	case bus.CodeFault:
+		if s.Power != bus.PowerFault {
+			return conflict("it has just gone into fault, or the unit cannot read its shift chain: look at the slot's state and at the cables between the shift units")
+		}
 		return conflict("it is in fault (%s): %s", s.Why, faultHint(s.Why))
 	case bus.CodeBusy:
 		return conflict("it is busy with another action, %s: try again when that is done", describe(s))

@@ -35,9 +35,11 @@ void BpuApp::start() {
   // Power first: inputs, then the image that was last latched, pulses cleared.
   uint8_t inputs[kMaxSlots];
   read_inputs(inputs);
-  slots_ = ShiftChain::length(inputs) >= kMaxSlots ? kMaxSlots : kMaxSlots - 1;
   SlotImage remembered[kMaxSlots];
   const bool known = rtc_.load(remembered);
+  // The last slot is there when it is seen, and when it was given power: one look that fails must not take that away.
+  const bool last = known && (remembered[kMaxSlots - 1].outputs & out::kPowerEnable);
+  slots_ = last || ShiftChain::length(inputs) >= kMaxSlots ? kMaxSlots : kMaxSlots - 1;
   bool any_power = false;
   for (uint8_t i = 0; i < kMaxSlots; i++) {
     slot_[i].start(known ? &remembered[i] : nullptr, inputs[i]);
@@ -142,7 +144,7 @@ void BpuApp::tick() {
     adopt_config(now);
   }
   tick_health();
-  update_.tick(now);
+  update_.tick(now, !pressing());
   if (update_.take_restart()) restart_ = true;
   if (update_.take_changed()) info_due_ = true;
   if (provisioner_.take_restart()) restart_ = true;
@@ -161,9 +163,13 @@ void BpuApp::tick_slots(uint32_t now) {
   uint8_t inputs[kMaxSlots];
   chain_.transfer(latched_, inputs);
   if (ShiftChain::broken(inputs, slots_)) {
-    chain_errors_++;  // blind, so nothing is changed
+    chain_errors_++;  // blind, so nothing is decided; only what was begun ends
+    if (blind_looks_ < kBlindLooks) blind_looks_++;
+    for (uint8_t i = 0; i < slots_; i++) slot_[i].tick_blind(elapsed);
+    write_outputs();
     return;
   }
+  blind_looks_ = 0;
   for (uint8_t i = 0; i < slots_; i++) slot_[i].tick(elapsed, inputs[i]);
   tick_restore();
   update_views();
@@ -263,8 +269,9 @@ void BpuApp::tick_health() {
 }
 
 bool BpuApp::pressing() const {
+  // While nothing can be seen no state moves on, and only the end of a pulse is worth waiting for.
   for (uint8_t i = 0; i < slots_; i++)
-    if (slot_[i].pressing()) return true;
+    if (blind() ? slot_[i].pulsing() : slot_[i].pressing()) return true;
   return false;
 }
 

@@ -62,6 +62,7 @@ class BpuApp final : private MqttListener {
   void sample_power(uint32_t now);
   void show_link();
   bool pressing() const;
+  bool blind() const { return blind_looks_ >= kBlindLooks; }
   void log(const char* text);
   void adopt_config(uint32_t now);
 
@@ -112,6 +113,7 @@ class BpuApp final : private MqttListener {
   uint32_t loop_max_ms_ = 0;
   uint32_t dropped_ = 0;
   uint32_t chain_errors_ = 0;
+  uint8_t blind_looks_ = 0;  // at the chain, one after the other, that told nothing
   bool controller_ready_ = false;
   bool restart_ = false;
   uint32_t restart_at_ = 0;
@@ -140,6 +142,7 @@ class BpuApp final : private MqttListener {
   int16_t milliamps_[kMaxSlots] = {};
   uint16_t millivolts_[kMaxSlots] = {};
 
+  static constexpr uint8_t kBlindLooks = 5;
   static constexpr uint8_t kAcks = 12, kEvents = 12;
   Ack acks_[kAcks];
   PendingEvent events_[kEvents];

@@ -129,6 +129,8 @@ Code BpuApp::run_slot_command(uint8_t slot, const JsonObject& json) {
     touched_[slot] = true;
   }
   if (fenced != Code::Done) return fenced;
+  // What cannot be read back is not switched.
+  if (blind() && op != Op::Identify && op != Op::Led) return Code::Fault;
   if (op == Op::Shutdown && wait_s == 0) wait_s = config_.wait_s;
   return slot_[slot].command(op, wait_s, led);
 }

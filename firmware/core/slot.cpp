@@ -178,14 +178,21 @@ void Slot::sample(uint8_t inputs) {
   raw_ = inputs;
 }
 
-void Slot::tick(uint32_t elapsed_ms, uint8_t inputs) {
-  const uint32_t ms = elapsed_ms < times::kStep ? elapsed_ms : times::kStep;
-  sample(inputs);
+// What goes on whatever the inputs are.
+void Slot::pass(uint32_t ms) {
   run_down(shutdown_left_, ms);
   run_down(reset_left_, ms);
   run_down(identify_left_, ms);
-  count(in_state_, ms);
   blink_ = (blink_ + ms) % (2 * times::kBlink * 2 * times::kBlinkFast);
+}
+
+void Slot::tick_blind(uint32_t elapsed_ms) { pass(elapsed_ms < times::kStep ? elapsed_ms : times::kStep); }
+
+void Slot::tick(uint32_t elapsed_ms, uint8_t inputs) {
+  const uint32_t ms = elapsed_ms < times::kStep ? elapsed_ms : times::kStep;
+  sample(inputs);
+  pass(ms);
+  count(in_state_, ms);
   watch_type(ms);
   if (power_ == Power::Empty) return;
   watch_alive(ms);
@@ -207,7 +214,8 @@ void Slot::watch_type(uint32_t ms) {
   type_ms_ = 0;
   type_ = type;
   if (type == 0) {
-    hold_ = want_ = cycle_ = graceful_ = alive_ = false;
+    hold_ = want_ = cycle_ = graceful_ = alive_ = button_long_ = false;
+    button_ms_ = 0;
     retries_ = 0;
     identify_left_ = 0;
     led_ = LedMode::Off;
@@ -352,8 +360,8 @@ bool Slot::next_event(Event& event) {
 }
 
 bool Slot::pressing() const {
-  return power_ == Power::Starting || shutdown_left_ > 0 || reset_left_ > 0 || button_ms_ > 0 || raw_ != steady_ ||
-         type_ms_ > 0;
+  // A button that stays down is nothing to wait for.
+  return power_ == Power::Starting || pulsing() || (button_ms_ > 0 && !button_long_) || raw_ != steady_ || type_ms_ > 0;
 }
 
 SlotImage Slot::image() const {

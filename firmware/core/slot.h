@@ -76,6 +76,8 @@ class Slot {
 
   // Looks at the inputs; elapsed_ms since the last look.
   void tick(uint32_t elapsed_ms, uint8_t inputs);
+  // Instead, when there is nothing to be seen: pulses end, lights blink, nothing is decided.
+  void tick_blind(uint32_t elapsed_ms);
 
   // Judges and begins a command that has passed the fences. wait_s 0 = the default.
   Code command(Op op, uint16_t wait_s, LedMode led);
@@ -88,6 +90,7 @@ class Slot {
 
   // True in a pulse or while a deadline of a fraction of a second runs: no time for anything that blocks.
   bool pressing() const;
+  bool pulsing() const { return shutdown_left_ > 0 || reset_left_ > 0; }
 
   // For tests: bit `to` of visited[from] is set by every transition.
   void watch(uint8_t visited[6]) { visited_ = visited; }
@@ -103,6 +106,7 @@ class Slot {
   bool graceful() const { return power_ == Power::Stopping && graceful_; }
   bool cycling() const { return power_ == Power::Off && cycle_; }
 
+  void pass(uint32_t ms);
   void sample(uint8_t inputs);
   void watch_type(uint32_t ms);
   void watch_alive(uint32_t ms);

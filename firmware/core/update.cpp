@@ -54,12 +54,12 @@ bool Update::load_backup(BackupRecord& record) {
          record.checksum == crc32(&record, offsetof(BackupRecord, checksum)) && record.size <= flash_map::kMaxImage;
 }
 
-bool Update::backup_whole(const BackupRecord& record) {
+bool Update::image_at(uint32_t address, const BackupRecord& record) {
   uint32_t crc = 0;
   for (uint32_t at = 0; at < record.size; at += sizeof buffer_) {
     const uint32_t left = record.size - at;
     const uint32_t step = left < sizeof buffer_ ? left : sizeof buffer_;
-    if (!hal_.flash.read(flash_map::kBackup + at, buffer_, step)) return false;
+    if (!hal_.flash.read(address + at, buffer_, (step + 3) & ~3u)) return false;
     crc = crc32_more(crc, buffer_, step);
   }
   return crc == record.image_crc;
@@ -79,7 +79,7 @@ bool Update::start(uint32_t boot) {
   on_trial_ = true;
   report_ = "trial";
   BackupRecord record;
-  if (boot - trial.boot <= kTrialBoots || !load_backup(record) || !backup_whole(record)) return false;
+  if (boot - trial.boot <= kTrialBoots || !load_backup(record) || !image_at(flash_map::kBackup, record)) return false;
   hal_.flash.order_copy(flash_map::kBackup, record.size);
   restart_ = true;
   return true;
@@ -137,8 +137,9 @@ void Update::begin_backup() {
   crc_ = 0;
   size_ = hal_.flash.running_size();
   if (size_ == 0 || size_ > flash_map::kMaxImage) return fail("running image too large");
+  // Another build may have the same version and size, so the bytes decide.
   const bool kept = load_backup(record) && record.version == hal_.flash.running_version() && record.size == size_ &&
-                    backup_whole(record);
+                    image_at(0, record) && image_at(flash_map::kBackup, record);
   if (kept) {
     enter(Phase::Connect, "fetch");
   } else if (hal_.flash.erase(flash_map::kBackupRecord)) {
@@ -166,12 +167,12 @@ void Update::backup_sector() {
 void Update::finish_backup() {
   BackupRecord record = {kBackupMagic, size_, hal_.flash.running_version(), crc_, 0};
   record.checksum = crc32(&record, offsetof(BackupRecord, checksum));
-  if (!backup_whole(record)) return fail("backup does not read back");
+  if (!image_at(flash_map::kBackup, record)) return fail("backup does not read back");
   if (!hal_.flash.write(flash_map::kBackupRecord, &record, sizeof record)) return fail("flash");
   enter(Phase::Connect, "fetch");
 }
 
-void Update::tick(uint32_t now) {
+void Update::tick(uint32_t now, bool may_open) {
   if (phase_ == Phase::Idle) return;
   if (progress_) progress_at_ = now;
   progress_ = false;
@@ -183,6 +184,7 @@ void Update::tick(uint32_t now) {
       backup_sector();
       break;
     case Phase::Connect:
+      if (!may_open) return;
       hal_.http.open(order_.host, order_.port, nullptr);
       enter(Phase::Request, "fetch");
       break;

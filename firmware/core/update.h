@@ -50,7 +50,8 @@ class Update {
 
   // False when one is under way.
   bool begin(const UpdateOrder& order);
-  void tick(uint32_t now);
+  // may_open = false holds back the connection, which may block on some platforms.
+  void tick(uint32_t now, bool may_open);
   bool take_restart();
 
   bool on_trial() const { return on_trial_; }
@@ -86,7 +87,8 @@ class Update {
   bool load_trial(Trial& trial);
   void clear_trial();
   bool load_backup(BackupRecord& record);
-  bool backup_whole(const BackupRecord& record);
+  // True when the image of the record is at the address, whole.
+  bool image_at(uint32_t address, const BackupRecord& record);
   void enter(Phase phase, const char* report);
   void fail(const char* reason);
 

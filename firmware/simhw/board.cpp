@@ -23,6 +23,28 @@ bool Board::operate() {
   return true;
 }
 
+bool Board::operate_write() {
+  if (cutting_writes_ && !dead_ && writes_left_-- == 0) {
+    cutting_writes_ = false;
+    dead_ = true;
+  }
+  return operate();
+}
+
+// In a restart SER and SCK float and toggle, RCLK is pulled down; then the port drives all to their idle levels.
+void Board::revive() {
+  if (dead_) {
+    rclk_ = false;
+    shift_ = true;
+    for (int i = 0; i < 13; i++) {
+      ser_ = i % 3 != 0;
+      clock_edge();
+    }
+    sck_ = ser_ = false;
+  }
+  dead_ = cutting_ = false;
+}
+
 void Board::advance(uint32_t ms) {
   now_ += ms;
   for (uint8_t i = 0; i < units_; i++) {

@@ -78,11 +78,21 @@ class Board final : public bpu::Clock, public bpu::Gpio, public bpu::I2c, public
     cutting_ = true;
     left_ = n;
   }
+  // Power is lost at the n-th write to what outlives it (flash, records, an order to the boot loader) from now, over
+  // restarts too; 0 = at the next one.
+  void cut_at_write(uint32_t n) {
+    cutting_writes_ = true;
+    writes_left_ = n;
+  }
+  bool cutting_writes() const { return cutting_writes_; }
   bool alive_mcu() const { return !dead_; }
   void kill() { dead_ = true; }
-  void revive() { dead_ = cutting_ = false; }
+  // The MCU starts anew.
+  void revive();
   // One operation of the MCU: false when it has no effect any more. Other simulated parts ask here too.
   bool operate();
+  // The same for a write that outlives a loss of power.
+  bool operate_write();
   uint32_t operations() const { return operations_; }
 
  private:
@@ -99,8 +109,8 @@ class Board final : public bpu::Clock, public bpu::Gpio, public bpu::I2c, public
   uint8_t ina_register_[bpu::kMaxSlots] = {};
   uint32_t rtc_[kWords];
   uint32_t now_ = 0;
-  bool dead_ = false, cutting_ = false;
-  uint32_t left_ = 0, operations_ = 0;
+  bool dead_ = false, cutting_ = false, cutting_writes_ = false;
+  uint32_t left_ = 0, writes_left_ = 0, operations_ = 0;
 };
 
 }  // namespace simhw

@@ -21,7 +21,7 @@ class Records final : public bpu::Storage {
   }
 
   bool save(const char* name, const void* data, size_t size) override {
-    if (!board_.operate() || broken || size > sizeof records_[0].data) return false;
+    if (!board_.operate_write() || broken || size > sizeof records_[0].data) return false;
     Record* record = find(name);
     for (Record& one : records_)
       if (!record && one.name[0] == 0) record = &one;
@@ -77,7 +77,7 @@ class NorFlash final : public bpu::Flash {
 
   bool erase(uint32_t address) override {
     if (address % kSector != 0 || address >= kSize || broken) return false;
-    if (!flash_operation()) return true;  // the MCU is dead: it learns nothing
+    if (!board_.operate_write()) return true;  // the MCU is dead: it learns nothing
     memset(memory_ + address, 0xff, kSector);
     return true;
   }
@@ -85,7 +85,7 @@ class NorFlash final : public bpu::Flash {
   bool write(uint32_t address, const void* data, size_t size) override {
     if (address % 4 != 0 || size % 4 != 0 || address > kSize || size > kSize - address || broken) return false;
     const uint8_t* bytes = static_cast<const uint8_t*>(data);
-    const bool whole = flash_operation();
+    const bool whole = board_.operate_write();
     // A cut in a write leaves half of it.
     const size_t done = whole ? size : cut_once() ? size / 2 : 0;
     for (size_t i = 0; i < done; i++) memory_[address + i] &= bytes[i];
@@ -96,7 +96,7 @@ class NorFlash final : public bpu::Flash {
   uint32_t running_version() override { return head(0).version; }
 
   void order_copy(uint32_t from, uint32_t size) override {
-    if (!board_.operate()) return;
+    if (!board_.operate_write()) return;
     from_ = from;
     copy_ = size;
   }
@@ -131,20 +131,9 @@ class NorFlash final : public bpu::Flash {
   void fill(uint32_t address, const void* data, size_t size) { memcpy(memory_ + address, data, size); }
   uint8_t* memory() { return memory_; }
 
-  // Power is lost at the n-th erase or write from now.
-  void lose_power_after(uint32_t n) {
-    counting_ = true;
-    left_ = n;
-  }
-
   bool broken = false;
 
  private:
-  bool flash_operation() {
-    if (counting_ && board_.alive_mcu() && left_-- == 0) board_.kill();
-    return board_.operate();
-  }
-
   bool cut_once() {
     const bool now = !torn_ && !board_.alive_mcu();
     torn_ = torn_ || now;
@@ -154,12 +143,11 @@ class NorFlash final : public bpu::Flash {
   Board& board_;
   uint8_t* memory_;
   uint32_t from_ = 0, copy_ = 0;
-  bool torn_ = false, counting_ = false;
-  uint32_t left_ = 0;
+  bool torn_ = false;
 
  public:
   // After a restart a write may be torn again.
-  void mend() { torn_ = counting_ = false; }
+  void mend() { torn_ = false; }
 };
 
 }  // namespace simhw

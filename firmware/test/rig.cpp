@@ -96,7 +96,7 @@ void Rig::start_cut() {
   console.clear();
   app_ = new (app_memory, 0) bpu::BpuApp(hal_);
   for (uint8_t i = 0; i < bpu::kMaxSlots; i++) app_->slot(i).watch(visited);
-  app_->start();
+  measured([this] { app_->start(); });
 }
 
 void Rig::reset() {
@@ -121,12 +121,7 @@ void Rig::power_loss() {
 void Rig::step(uint32_t ms) {
   board.advance(ms);
   broker.pump();
-  if (measure_stack) port_paint_stack();
-  app_->tick();
-  if (measure_stack) {
-    const uint32_t used = port_stack_used();
-    if (used > deepest) deepest = used;
-  }
+  measured([this] { app_->tick(); });
   broker.pump();
   if (!board.alive_mcu() && esp.restarts > 0) {
     esp.restarts = 0;

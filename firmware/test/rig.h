@@ -5,6 +5,7 @@
 #include "../simhw/board.h"
 #include "../simhw/parts.h"
 #include "broker.h"
+#include "port.h"
 #include "test.h"
 
 namespace test {
@@ -82,7 +83,7 @@ class FileServer final : public bpu::Transport {
   size_t chunk = 700;
   size_t lose_at = 0xffffffffu;  // the connection is lost after so many bytes of the file
   bool refuse = false, slow = false, silent = false;
-  char asked[400];
+  char asked[400] = "";
 
  private:
   bpu::NetState state_ = bpu::NetState::Closed;
@@ -136,10 +137,19 @@ class Rig {
   TestVerifier verifier;
   Broker& broker;
   uint32_t epoch = 1;
-  uint32_t deepest = 0;     // stack of a tick, where the platform can tell
+  uint32_t deepest = 0;     // stack of a start or a tick, where the platform can tell
   bool measure_stack = false;
 
  private:
+  template <typename Work>
+  void measured(Work work) {
+    if (measure_stack) port_paint_stack();
+    work();
+    if (!measure_stack) return;
+    const uint32_t used = port_stack_used();
+    if (used > deepest) deepest = used;
+  }
+
   bpu::Hal hal_;
   bpu::BpuApp* app_ = nullptr;
 };

@@ -125,6 +125,51 @@ void busy_update() {
   CHECK(rig.power(1) == Power::On && rig.app().mqtt().up());
 }
 
+// A button that is stuck, or was down when its caddy was pulled, keeps the unit neither off the bus nor from updates.
+void stuck_button() {
+  for (int round = 0; round < 2; round++) {
+    const bool pulled = round == 1;
+    Rig rig;
+    rig.start();
+    CHECK(rig.run_until_online());
+    rig.board.press(0, pulled ? 300 : 100000000);
+    rig.run(150);
+    if (pulled) rig.board.insert(0, 0);
+    rig.run(5000);
+    rig.broker.drop_client();
+    rig.run(100);
+    CHECK(!rig.app().mqtt().up() && rig.run_until_online(30000));
+  }
+}
+
+// The chain tells nothing, since before a restart: the unit can be reached, says so, and switches nothing.
+void blind_but_reachable() {
+  for (simhw::Stuck level = 0; level <= 1; level++) {
+    Rig rig;
+    rig.board.switch_on_before_start(0);
+    rig.board.clear_counts();
+    rig.start();
+    CHECK(rig.run_until_online());
+    rig.board.miso = level;
+    rig.reset();
+    CHECK(rig.run_until_online());
+    rig.command(1, "a1", "off");
+    rig.command(2, "a2", "on");
+    rig.command(1, "a3", "led", ",\"led\":\"on\"");
+    rig.run(32000);
+    CHECK(rig.acked(1, "a1", "fault") && rig.acked(2, "a2", "fault"));
+    CHECK(rig.board.caddy(0).power && rig.board.caddy(0).power_edges == 0 && !rig.board.caddy(1).power);
+    const test::Message* telemetry = rig.newest("telemetry");
+    CHECK(telemetry && strstr(telemetry->payload, "\"chain\":") && !strstr(telemetry->payload, "\"chain\":0"));
+    rig.board.miso = simhw::kAuto;
+    rig.run(1000);
+    rig.command(1, "a4", "off");
+    rig.command(2, "a5", "on");
+    rig.run(1000);
+    CHECK(rig.power(1) == Power::Off && rig.power(2) == Power::On);
+  }
+}
+
 void link_lamp() {
   Rig rig;
   rig.esp.link = false;
@@ -157,5 +202,7 @@ void test_app() {
   wants_are_saved_seldom();
   events_are_kept();
   busy_update();
+  stuck_button();
+  blind_but_reachable();
   link_lamp();
 }

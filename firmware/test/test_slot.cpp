@@ -303,6 +303,41 @@ void blind() {
   }
 }
 
+// Pulses end though nothing can be seen: a caddy held in reset is as good as off.
+void blind_in_a_pulse() {
+  for (simhw::Stuck level = 0; level <= 1; level++) {
+    constexpr Op kOps[] = {Op::Reset, Op::Shutdown};
+    for (const Op op : kOps) {
+      Bench b(1);
+      b.command(op, 60);
+      b.run(50);
+      CHECK(b.board.caddy(0).outputs & bpu::out::kPulses);
+      b.board.miso = level;
+      b.run(1000);
+      CHECK(!(b.board.caddy(0).outputs & bpu::out::kPulses) && b.board.caddy(0).power);
+    }
+  }
+}
+
+// The fourth slot has power, and the data line is bad just when the processor starts.
+void blind_at_start() {
+  for (simhw::Stuck level = 0; level <= 1; level++) {
+    Rig rig(4);
+    rig.configure(test::no_network());
+    rig.start();
+    rig.run(1000);
+    rig.app().slot(3).command(Op::On, 0, LedMode::Off);
+    rig.run(1000);
+    rig.board.clear_counts();
+    rig.board.miso = level;
+    rig.reset();
+    rig.run(3000);
+    rig.board.miso = simhw::kAuto;
+    rig.run(3000);
+    CHECK(rig.power(4) == Power::On && rig.board.caddy(3).power && rig.board.caddy(3).power_edges == 0);
+  }
+}
+
 void lamps() {
   Bench b;
   b.one().command(Op::Led, 0, LedMode::On);
@@ -377,6 +412,8 @@ void test_slot() {
   button();
   plugging();
   blind();
+  blind_in_a_pulse();
+  blind_at_start();
   lamps();
   cold_starts();
   names();

@@ -238,6 +238,47 @@ void dies_early() {
   }
 }
 
+// Two builds of one version: what is kept is the one that ran, not the one that looks like it.
+void same_version() {
+  static File second(10000), third(10100);
+  second.bytes[5000] ^= 0xff;
+  Head head;
+  memcpy(&head, second.bytes, sizeof head);
+  head.crc = bpu::crc32(second.bytes + sizeof head, kImage - sizeof head);
+  memcpy(second.bytes, &head, sizeof head);
+  second.sign();
+  Bench rig;
+  order(rig, second);
+  rig.run(3000);
+  CHECK(rig.run_until_online());
+  rig.run(62000);
+  CHECK_TEXT(rig.app().update().report(), "done");
+  order(rig, third);
+  rig.run(3000);
+  CHECK(rig.flash.running_version() == 10100);
+  CHECK(memcmp(rig.flash.memory() + bpu::flash_map::kBackup, second.bytes, kImage) == 0);
+  // And it is what comes back.
+  for (int i = 0; i < 3; i++) {
+    rig.reset();
+    rig.run(200);
+  }
+  rig.run(3000);
+  CHECK(memcmp(rig.flash.memory(), second.bytes, kImage) == 0 && rig.power_untouched());
+}
+
+// Opening the connection may block, and a pulse must not last longer for that.
+void waits_for_a_pulse() {
+  Bench rig;
+  static const File file(10100);
+  order(rig, file);
+  rig.command(2, "s1", "shutdown");
+  rig.run(500);
+  CHECK(rig.board.caddy(1).outputs & bpu::out::kShutdownRequest);
+  CHECK(rig.app().update().busy() && rig.server.asked[0] == 0);
+  rig.run(5000);
+  CHECK(rig.flash.running_version() == 10100 && rig.board.caddy(1).shutdown_pulses == 1);
+}
+
 }  // namespace
 
 void test_update() {
@@ -246,7 +287,70 @@ void test_update() {
   addresses();
   fall_back();
   dies_early();
+  same_version();
+  waits_for_a_pulse();
 }
+
+namespace {
+
+// One step of the unit; comes back from a loss of power at a write, of which it tells.
+bool step_or_lose_power(Rig& rig, uint32_t ms) {
+  rig.step(ms);
+  if (rig.board.alive_mcu()) return false;
+  rig.flash.mend();
+  rig.power_loss();
+  CHECK(rig.flash.whole(0));
+  return true;
+}
+
+// Orders the file until it runs.
+void try_until_it_runs(Rig& rig, const File& file, bool& lost) {
+  for (int tries = 0; tries < 3 && rig.flash.running_version() == 10000; tries++) {
+    CHECK(rig.run_until_online());
+    rig.broker.clear_log();
+    order(rig, file);
+    for (int i = 0; i < 600 && rig.flash.running_version() == 10000; i++) {
+      if (!step_or_lose_power(rig, 10)) continue;
+      lost = true;
+      break;
+    }
+  }
+  CHECK(rig.flash.running_version() == 10100);
+}
+
+// Power is lost at each single write from the order to the end of the trial. good: the new image proves itself;
+// else it never reaches the broker, and the one before is back after three boots.
+void cut_at_every_write(bool good) {
+  static const File file(10100, 10100);
+  uint32_t cuts = 0;
+  for (bool lost = true; lost; cuts += port_stride()) {
+    test::context(good ? "write, good image" : "write, bad image", cuts);
+    lost = false;
+    Rig rig;
+    install_running(rig, 10000);
+    rig.start();
+    CHECK(rig.run_until_online());
+    rig.board.cut_at_write(cuts);
+    try_until_it_runs(rig, file, lost);
+    if (!good) {
+      rig.broker.refuse(true);
+      rig.broker.drop_client();
+      for (int boots = 0; boots < 4 && rig.flash.running_version() == 10100; boots++) {
+        for (int i = 0; i < 20; i++) lost = step_or_lose_power(rig, 10) || lost;
+        if (rig.flash.running_version() == 10100) rig.reset();
+      }
+      rig.broker.refuse(false);
+    }
+    for (int i = 0; i < 1500; i++) lost = step_or_lose_power(rig, 100) || lost;
+    CHECK(rig.run_until_online());
+    CHECK(rig.flash.running_version() == (good ? 10100u : 10000u) && rig.flash.whole(0));
+    CHECK(rig.flash.whole(bpu::flash_map::kBackup) && !rig.app().update().on_trial());
+    CHECK(rig.app().update().minimum_version() == (good ? 10100u : 0u));
+  }
+  CHECK(cuts > 80);
+}
+
+}  // namespace
 
 // Power is lost at every operation of a whole update. Whatever is found afterwards starts and is whole, old or new,
 // and the old one can still be had until the new one is good. The seconds in which the boot loader copies are the
@@ -286,33 +390,8 @@ void test_update_cut() {
   }
   CHECK(cuts > 20 / port_stride() && ends[0] > 0);
 
-  // The flash operations themselves, each one.
-  for (uint32_t cut = 0; cut < 200; cut += port_stride()) {
-    Rig rig;
-    install_running(rig, 10000);
-    rig.start();
-    CHECK(rig.run_until_online());
-    order(rig, file);
-    for (int i = 0; i < 600 && !rig.app().update().busy(); i++) rig.step();
-    rig.flash.lose_power_after(cut);
-    for (int i = 0; i < 300 && rig.board.alive_mcu(); i++) {
-      rig.board.advance(10);
-      rig.broker.pump();
-      rig.app().tick();
-    }
-    test::context("flash cut", cut);
-    const bool ordered = rig.flash.ordered() && rig.esp.restarts > 0;
-    rig.flash.mend();
-    if (ordered) break;  // that far it came
-    rig.power_loss();
-    CHECK(rig.flash.whole(0) && rig.flash.running_version() == 10000);
-    CHECK(rig.run_until_online());
-    rig.run(500);
-    rig.broker.clear_log();
-    order(rig, file);
-    for (int i = 0; i < 60 && rig.flash.running_version() == 10000; i++) rig.run(100);
-    CHECK(rig.flash.running_version() == 10100 && rig.flash.whole(0) && rig.flash.whole(bpu::flash_map::kBackup));
-  }
+  cut_at_every_write(true);
+  cut_at_every_write(false);
 
   // The boot loader's copy is torn: seen, and not to be helped by the unit.
   Rig rig;

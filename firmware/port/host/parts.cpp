@@ -34,7 +34,7 @@ int FileRecords::load(const char* name, void* data, size_t size) {
 }
 
 bool FileRecords::save(const char* name, const void* data, size_t size) {
-  if (!board_.operate()) return false;
+  if (!board_.operate_write()) return false;
   const uint8_t* bytes = static_cast<const uint8_t*>(data);
   memory_[name] = std::vector<uint8_t>(bytes, bytes + size);
   if (folder_.empty()) return true;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints code and static data of the core as linked for the chip, and fails above the limits.
+# Prints code and static data (constants are in RAM on the chip) of the core as linked for the chip, and fails above the limits.
 # sizes.sh PREFIX ELF TEXT_LIMIT DATA_LIMIT CORE_OBJECTS…
 set -eu
 prefix=$1 elf=$2 text_limit=$3 data_limit=$4
