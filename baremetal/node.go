@@ -37,7 +37,7 @@ type Node struct {
 	TargetProvisionState ProvisionState
 	ProvisionUpdatedAt   time.Time // zero = never
 	LastError            string
-	Fault                string
+	Fault                string // Ironic's own, or one of those below
 	Health               string
 
 	Maintenance       bool
@@ -158,3 +158,11 @@ func (n *Node) SetState(state ProvisionState, now time.Time) {
 	n.TargetProvisionState = TargetOf(state, n.Work.Intent.Manual)
 	n.ProvisionUpdatedAt = now
 }
+
+// Faults of nodes that are taken out of service because of their machines.
+const (
+	// FaultMisplaced: the machine is where it does not belong.
+	FaultMisplaced = "misplaced hardware"
+	// FaultIdentity: the machine says that it is another node's.
+	FaultIdentity = "identity conflict"
+)

@@ -70,25 +70,26 @@ func (c *Conductor) hardware(ctx context.Context, wanted []baremetal.Node) (map[
 	return taken, nil
 }
 
-// Misplace takes a node out of service whose machine was found where it does not
-// belong; a person puts that right and ends the maintenance. It may be called
-// again.
-func (c *Conductor) Misplace(ctx context.Context, uuid, reason string) error {
+// TakeOut takes a node out of service because of its machine, with one of the
+// faults of baremetal; a person puts that right and ends the maintenance. It may
+// be called again, and by several conductors. A node that is no more is no error.
+func (c *Conductor) TakeOut(ctx context.Context, uuid, fault, reason string) error {
 	changed := false
 	n, err := c.Store.UpdateNode(ctx, uuid, func(n *baremetal.Node) error {
-		changed = n.Fault != misplacedFault || n.MaintenanceReason != reason
-		n.Maintenance, n.MaintenanceReason, n.Fault = true, reason, misplacedFault
+		changed = !n.Maintenance || n.Fault != fault || n.MaintenanceReason != reason
+		n.Maintenance, n.MaintenanceReason, n.Fault = true, reason, fault
 		return nil
 	})
+	if baremetal.IsKind(err, baremetal.NotFound) {
+		return nil
+	}
 	if err != nil {
-		return fmt.Errorf("taking node %s out of service, as its machine is elsewhere: %w", uuid, err)
+		return fmt.Errorf("taking node %s out of service for %q: %w", uuid, reason, err)
 	}
-	if changed {
-		c.Log.Error("a machine is where it does not belong", "node", uuid, "reason", reason)
-		c.history(ctx, &n, baremetal.SeverityError, "hardware", reason)
+	if !changed {
+		return nil
 	}
-	return nil
+	c.Log.Error("a machine was taken out of service", "node", uuid, "fault", fault, "reason", reason)
+	c.history(ctx, &n, baremetal.SeverityError, "hardware", reason)
+	return c.Wake(ctx, uuid)
 }
-
-// misplacedFault is shown as fault of nodes that Misplace took out of service.
-const misplacedFault = "misplaced hardware"

@@ -101,6 +101,7 @@ type node struct {
 	LastError      *string        `json:"last_error"`
 	Console        bool           `json:"console_enabled"`
 	Maintenance    bool           `json:"maintenance"`
+	Fault          *string        `json:"fault"`
 	InstanceInfo   map[string]any `json:"instance_info"`
 	ChassisUUID    *string        `json:"chassis_uuid"`
 	Properties     map[string]any `json:"properties"`

@@ -40,13 +40,30 @@ func tourOwnConsole(t *testing.T, s *site) {
 	}
 }
 
-// tourTCPConsole deploys caddy-4 with our own client and returns its console, of
-// the kind that Nova's serial proxy uses.
+// tourTCPConsole deploys caddy-4 with our own client, its boot log followed
+// meanwhile, and returns its console, of the kind that Nova's serial proxy uses.
 func tourTCPConsole(t *testing.T, s *site) string {
 	t.Helper()
 	s.ok("node", "set", "caddy-4", "--console-interface", "serial-socat")
+	live := start(t, "caddyshack boot-log -f", []string{"OS_ENDPOINT=" + s.program.ready.API}, binary(), "boot-log", "-f", "caddy-4")
+	eventually(t, settleTimeout, "the boot log is followed", func() bool { return live.stdout() != "" })
 	if r := s.own("deploy", "caddy-4"); r.code != 0 || !strings.Contains(r.stdout, "caddy-4 is active after") {
 		t.Fatalf("our own client: %v", r)
+	}
+	signs := []string{"  power\n", "  file  start4.elf  probe", "  file  kernel8.img  done  ", "  mount  /nodes/", "  init  /sbin/init\n", "  login  phone-home\n"}
+	eventually(t, settleTimeout, "each sign of the boot comes live, in its order", func() bool {
+		out := live.stdout()
+		for _, sign := range signs {
+			_, rest, found := strings.Cut(out, sign)
+			if !found {
+				return false
+			}
+			out = rest
+		}
+		return true
+	})
+	if r := s.own("boot-log", "caddy-4"); r.code != 0 || !strings.Contains(r.stdout, "power came on") || !strings.Contains(r.stdout, "phone-home") {
+		t.Errorf("the boot log afterwards: %v", r)
 	}
 	s.ok("node", "console", "enable", "caddy-4")
 	s.awaitNode("caddy-4", "console enabled", func(n node) bool { return n.Console })

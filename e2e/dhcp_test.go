@@ -291,6 +291,15 @@ func TestDHCPAttacks(t *testing.T) {
 	shout(t, second, spoof)
 	r.awaitHistory("caddy-2", "with the MAC of caddy-2 and the serial number of caddy-1")
 	r.awaitHistory("caddy-1", "with the MAC of caddy-2 and the serial number of caddy-1")
+	outOfService := func() {
+		t.Helper()
+		r.awaitNode("caddy-2", "out of service", func(n node) bool { return n.Maintenance && text(n.Fault) == "identity conflict" })
+		if n := r.api.node("caddy-1"); n.Maintenance {
+			t.Error("who is pretended to be is out of service, too")
+		}
+		r.api.json(http.MethodDelete, "/v1/nodes/caddy-2/maintenance", nil, http.StatusAccepted)
+	}
+	outOfService()
 	if a := hear(t, second, spoof, 2*time.Second); a != nil && a.MessageType() == dhcpv4.MessageTypeOffer {
 		t.Errorf("who pretends gets %v", a.YourIPAddr)
 	}
@@ -298,6 +307,7 @@ func TestDHCPAttacks(t *testing.T) {
 	seg.ip("-n", seg.namespace("pi-2"), "addr", "replace", got["ip"]+"/24", "dev", "eth0")
 	r.robs("pi-2", piSerial(1))
 	r.awaitHistory("caddy-2", "TFTP: a machine with the MAC "+piMAC(2), "asks from "+got["ip"]+" for the files of caddy-1")
+	outOfService()
 	const stranger = "02:00:00:00:00:66"
 	seg.plug("stranger", stranger)
 	seg.ip("-n", seg.namespace("stranger"), "addr", "add", seg.address(66)+"/24", "dev", "eth0")

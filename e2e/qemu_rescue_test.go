@@ -57,8 +57,17 @@ func TestQEMURescue(t *testing.T) {
 	if out != "caddy-1-rescue\nnot mine\n" {
 		t.Errorf("the rescue system answers %q", out)
 	}
-	if got, err := run("rescue", password, "cat /root/own-root"); err != nil || !strings.Contains(got, ":/own/"+s.api.node(name).UUID+" /mnt\n") {
+	if got, err := run("rescue", password, "cat /root/own-root"); err != nil || !strings.Contains(got, ":/own/"+s.api.node(name).UUID+" /mnt/root\n") {
 		t.Errorf("of its own root the rescue system tells %q, %v", got, err)
+	}
+	// Its init has mounted it, or is about to.
+	eventually(t, guestTimeout, "the own root in the rescue system", func() bool {
+		got, err := run("rescue", password, "cat /mnt/root/root/proof && echo mended > /mnt/root/root/mended && sync && umount /mnt/root && ls /mnt/root")
+		return err == nil && got == "mine\n"
+	})
+	// And by hand, as the file says.
+	if got, err := run("rescue", password, "sh /root/own-root; cat /mnt/root/root/mended"); err != nil || got != "mended\n" {
+		t.Errorf("mounted by hand: %q, %v", got, err)
 	}
 	for user, wrong := range map[string]string{"rescue": "open sesame", "root": password} {
 		if out, err := run(user, wrong, "true"); err == nil {
@@ -69,7 +78,7 @@ func TestQEMURescue(t *testing.T) {
 	s.ok("node", "unrescue", name)
 	s.awaitState(name, "active")
 	c.wait(own)
-	if got := c.run(own, "cat /root/proof"); got != "\r\nmine\r" {
+	if got := c.run(own, "cat /root/proof /root/mended"); got != "\r\nmine\r\nmended\r" {
 		t.Errorf("after the rescue its own system has %q", got)
 	}
 	if _, err := run("rescue", password, "true"); err == nil {

@@ -42,11 +42,20 @@ type Addresses struct {
 	trouble map[string]trouble // by node
 	notices []Notice
 	seq     uint64
-	told    map[toldKey]string // what was said last
+	told    map[toldKey]*told
 	more    func()
 }
 
 type toldKey struct{ nodeID, matter string }
+
+// told is what was said last of a matter, and how often something was since
+// when.
+type told struct {
+	text  string
+	at    time.Time
+	since time.Time
+	count int
+}
 
 // trouble is what may keep a node from booting, seen in the expected boot.
 type trouble struct {
@@ -107,10 +116,22 @@ type Notice struct {
 	// Error tells whether it keeps the node from booting.
 	Error bool   `json:"error,omitempty"`
 	Text  string `json:"text"`
+	// Fault is set if the node is to be taken out of service: one of those of
+	// baremetal.
+	Fault string `json:"fault,omitempty"`
 }
 
-// noticesKept bounds how many notices wait to be fetched.
-const noticesKept = 1000
+const (
+	// noticesKept bounds how many notices wait to be fetched.
+	noticesKept = 1000
+	// newsBurst is how often something new is told of one matter of a node within
+	// newsWindow: who makes up names must not fill its history, and an SD card.
+	newsBurst  = 5
+	newsWindow = 10 * time.Minute
+	// faultAgain is when a fault that goes on is told again, as somebody may have
+	// ended the maintenance meanwhile.
+	faultAgain = time.Minute
+)
 
 // ReserveAddress makes sure that the machine has an address, or says that its
 // address is to be learnt. It may be repeated.
@@ -247,26 +268,56 @@ func (a *Addresses) OnNotice(f func()) {
 // Notify tells a node's people something, once until it changes: matter names
 // what it is about.
 func (a *Addresses) Notify(nodeID, matter, text string, fatal bool, now time.Time) {
+	a.notify(matter, Notice{Time: now, NodeID: nodeID, Error: fatal, Text: text})
+}
+
+// Accuse is Notify of what takes a node out of service.
+func (a *Addresses) Accuse(nodeID, matter, text, fault string, now time.Time) {
+	a.notify(matter, Notice{Time: now, NodeID: nodeID, Error: true, Text: text, Fault: fault})
+}
+
+func (a *Addresses) notify(matter string, n Notice) {
 	a.mu.Lock()
 	if a.trouble == nil {
-		a.trouble, a.told = make(map[string]trouble), make(map[toldKey]string)
+		a.trouble, a.told = make(map[string]trouble), make(map[toldKey]*told)
 	}
-	if old := a.trouble[nodeID]; !old.fatal || fatal {
-		a.trouble[nodeID] = trouble{text, fatal}
+	if old := a.trouble[n.NodeID]; !old.fatal || n.Error {
+		a.trouble[n.NodeID] = trouble{n.Text, n.Error}
 	}
-	key := toldKey{nodeID, matter}
-	if a.told[key] == text {
+	if !a.isNews(matter, &n) {
 		a.mu.Unlock()
 		return
 	}
-	a.told[key] = text
 	a.seq++
-	a.notices = append(a.notices, Notice{Seq: a.seq, Time: now, NodeID: nodeID, Error: fatal, Text: text})
+	n.Seq = a.seq
+	a.notices = append(a.notices, n)
 	if extra := len(a.notices) - noticesKept; extra > 0 {
 		a.notices = a.notices[extra:]
 	}
 	a.mu.Unlock()
 	a.news()
+}
+
+// isNews tells whether a notice is to be told, and remembers that it was.
+func (a *Addresses) isNews(matter string, n *Notice) bool {
+	key := toldKey{n.NodeID, matter}
+	last := a.told[key]
+	if last == nil {
+		last = &told{since: n.Time}
+		a.told[key] = last
+	}
+	if last.text == n.Text && (n.Fault == "" || n.Time.Sub(last.at) < faultAgain) {
+		return false
+	}
+	if n.Time.Sub(last.since) >= newsWindow {
+		last.since, last.count = n.Time, 0
+	}
+	if last.count >= newsBurst {
+		return false
+	}
+	last.count++
+	last.text, last.at = n.Text, n.Time
+	return true
 }
 
 func (a *Addresses) news() {
@@ -286,7 +337,7 @@ func (a *Addresses) forget(nodeID string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.trouble, nodeID)
-	maps.DeleteFunc(a.told, func(k toldKey, _ string) bool { return k.nodeID == nodeID })
+	maps.DeleteFunc(a.told, func(k toldKey, _ *told) bool { return k.nodeID == nodeID })
 }
 
 func (a *Addresses) troubleOf(nodeID string) trouble {
@@ -312,11 +363,14 @@ func (s *Service) HearDHCP(e dhcpd.Event) {
 	if e.Detail == "" || s.Addresses == nil {
 		return
 	}
-	fatal := e.Kind == dhcpd.Conflict
-	if e.ID != "" {
-		s.Addresses.Notify(e.ID, string(e.Kind), fmt.Sprintf("DHCP: the Pi with the MAC %s: %s", e.MAC, e.Detail), fatal, e.Time)
+	text := fmt.Sprintf("DHCP: the Pi with the MAC %s: %s", e.MAC, e.Detail)
+	switch {
+	case e.ID != "" && e.Other != "": // it has told another's serial number
+		s.Addresses.Accuse(e.ID, string(e.Kind), text, baremetal.FaultIdentity, e.Time)
+	case e.ID != "":
+		s.Addresses.Notify(e.ID, string(e.Kind), text, e.Kind == dhcpd.Conflict, e.Time)
 	}
-	if e.Other != "" {
-		s.Addresses.Notify(e.Other, string(e.Kind), fmt.Sprintf("DHCP: the Pi with the MAC %s: %s", e.MAC, e.Detail), false, e.Time)
+	if e.Other != "" { // who says so need not be right, and must not end that one's deploy
+		s.Addresses.Notify(e.Other, string(e.Kind), text, false, e.Time)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"caddyshack/baremetal"
 	"caddyshack/pxe/dhcpd"
 	"caddyshack/pxe/tftpd"
 )
@@ -135,26 +136,41 @@ func (f *Finder) table() *dhcpd.Table {
 
 func (f *Finder) open(ctx context.Context, c *claim, name string) (*tftpd.File, error) {
 	if owner, ok := f.stolen(c); ok {
-		return nil, f.denied(c, owner, name)
+		return nil, f.denied(c, owner, name, baremetal.FaultIdentity)
 	}
 	file, err := f.Trees.Open(ctx, c.client, name)
 	if err == nil && f.foreign(c, file.ID) {
 		_ = file.Body.Close() // it is not read
 		owner, _ := f.table().ByID(file.ID)
-		return nil, f.denied(c, owner, name)
+		if !f.found(ctx, c, name) {
+			return nil, f.denied(c, owner, name, "")
+		}
+		return f.Trees.Open(ctx, c.client, name)
 	}
-	if err == nil || !c.is || f.Trees.Holder(c.client) == c.known.ID {
+	if err == nil || f.Trees.Holder(c.client) == c.known.ID || !f.found(ctx, c, name) {
 		return file, err
 	}
-	moved, lerr := f.learn(ctx, c)
-	if lerr != nil {
-		f.Log.Error("the address of a machine was found, and its root could not be opened to it", "node", c.known.ID, "address", c.client, "err", lerr)
-		return nil, err
-	}
-	if !moved {
-		return nil, err
-	}
 	return f.Trees.Open(ctx, c.client, name)
+}
+
+// found opens the root of a registered machine to the address that it asks from,
+// and tells whether it did.
+func (f *Finder) found(ctx context.Context, c *claim, name string) bool {
+	if !c.is || !c.named(name) {
+		return false
+	}
+	moved, err := f.learn(ctx, c)
+	if err != nil {
+		f.Log.Error("the address of a machine was found, and its root could not be opened to it", "node", c.known.ID, "address", c.client, "err", err)
+	}
+	return moved && err == nil
+}
+
+// named tells whether a request names its machine as firmware does: by its serial
+// number or its MAC, or as the boot ROM of a Pi 3, which has no other words.
+func (c *claim) named(name string) bool {
+	first, _, _ := strings.Cut(name, "/")
+	return name == tftpd.RootFile || c.serial != "" || strings.EqualFold(first, strings.ReplaceAll(c.mac, ":", "-"))
 }
 
 // stolen finds the registered machine whose serial number somebody with
@@ -177,13 +193,17 @@ func (f *Finder) foreign(c *claim, id string) bool {
 	return registered
 }
 
-// denied reports who asks for what is another's. That node is told as well.
-func (f *Finder) denied(c *claim, owner dhcpd.Reservation, name string) error {
+// denied reports who asks for what is another's. That node is told as well. A
+// fault is what the asker's own node is taken out of service for; "" = it is not.
+func (f *Finder) denied(c *claim, owner dhcpd.Reservation, name, fault string) error {
 	now := time.Now()
 	text := fmt.Sprintf("TFTP: a machine with the MAC %s asks from %s for the files of %s (MAC %s, serial %s): it gets nothing; if the Pi was exchanged, correct the port's address and driver_info.serial_number, else find out who pretends",
 		c.mac, c.client, owner.Name, owner.MAC, orUnknown(owner.Serial))
 	f.Service.Addresses.Notify(owner.ID, "identity", text, false, now)
-	if c.is {
+	switch {
+	case c.is && fault != "":
+		f.Service.Addresses.Accuse(c.known.ID, "identity", text, fault, now)
+	case c.is:
 		f.Service.Addresses.Notify(c.known.ID, "identity", text, true, now)
 	}
 	return &tftpd.LookupError{ID: c.known.ID, Owner: owner.ID, Name: name, Err: tftpd.ErrDenied}

@@ -3,6 +3,7 @@ package pxe_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -232,6 +233,12 @@ func TestAddressesAreFoundByMAC(t *testing.T) {
 			}
 		}
 	}
+	// Nor who does not name himself as firmware does.
+	expect("no name", s.get(macA, "10.0.0.54", "config.txt"), "missing")
+	expect("another's MAC as a name", s.get(macA, "10.0.0.54", strings.ReplaceAll(macX, ":", "-")+"/config.txt"), "missing")
+	if len(s.os.trees.IDs()) != 0 {
+		t.Fatalf("opened: %v", s.os.trees.IDs())
+	}
 	// The right one, by serial number, and a Pi 3's ROM, which says none.
 	expect("A", s.get(macA, "10.0.0.5", serialA+"/config.txt"), nodeA)
 	expect("B's ROM", s.get(macB, "10.0.0.6", "bootcode.bin"), "rom")
@@ -246,6 +253,13 @@ func TestAddressesAreFoundByMAC(t *testing.T) {
 	expect("B moves to A's", s.get(macB, "10.0.0.5", serialB+"/config.txt"), nodeB)
 	expect("both swap", s.get(macA, "10.0.0.5", serialA+"/config.txt"), nodeA)
 	expect("both swap", s.get(macB, "10.0.0.7", serialB+"/config.txt"), nodeB)
+	// A Pi 3's ROM at an address that was another's, and one named by its MAC.
+	expect("B's ROM at A's", s.get(macB, "10.0.0.5", "bootcode.bin"), "rom")
+	if got := s.os.trees.Holder(netip.MustParseAddr("10.0.0.5")); got != nodeB {
+		t.Errorf("A's address is %q's now", got)
+	}
+	expect("A by its MAC", s.get(macA, "10.0.0.7", strings.ReplaceAll(macA, ":", "-")+"/config.txt"), nodeA)
+	expect("B back", s.get(macB, "10.0.0.7", serialB+"/config.txt"), nodeB)
 	if text := s.notices(nodeA); !strings.Contains(text, "changed from 10.0.0.5 to 10.0.0.7, and its root was opened to the new one; reserve an address") {
 		t.Errorf("the change is not told:\n%s", text)
 	}
@@ -308,5 +322,58 @@ func TestNoticesAreToldOncePerBoot(t *testing.T) {
 	}
 	if list, _ := s.finder.Service.Notices(t.Context(), 99); len(list) != 2 {
 		t.Errorf("after a restart of the boot service: %+v", list)
+	}
+	// Who makes up ever new names does not fill the history with them.
+	for i := range 100 {
+		a.Notify(nodeA, "x", fmt.Sprint("made up ", i), false, now.Add(time.Second))
+	}
+	if told != 5 {
+		t.Errorf("told %d times in a flood, want 5", told)
+	}
+	a.Notify(nodeA, "x", "later", false, now.Add(10*time.Minute))
+	a.Notify(nodeA, "y", "another matter", false, now)
+	if told != 7 {
+		t.Errorf("told %d times after it, want 7", told)
+	}
+}
+
+// Who pretends to be another node is to be taken out of service, again and again
+// as long as that goes on; the other is told.
+func TestPretendersAreAccused(t *testing.T) {
+	t.Parallel()
+	s := newSegment(t, true)
+	faults := func() (list []string) {
+		t.Helper()
+		all, err := s.finder.Service.Notices(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range all {
+			if n.Fault != "" {
+				list = append(list, n.NodeID+" "+n.Fault)
+			}
+		}
+		return list
+	}
+	s.get(macX, "10.0.0.51", serialA+"/config.txt")
+	s.finder.Service.HearDHCP(dhcpd.Event{Kind: dhcpd.Conflict, MAC: macX, Other: nodeA, Detail: "a stranger"})
+	s.finder.Service.HearDHCP(dhcpd.Event{Kind: dhcpd.Conflict, MAC: macA, ID: nodeA, Detail: "two Pis with one MAC"})
+	if got := faults(); len(got) != 0 {
+		t.Errorf("for what others say there is a fault: %q", got)
+	}
+	s.get(macB, "10.0.0.52", serialA+"/config.txt")
+	want := []string{nodeB + " identity conflict"}
+	if got := faults(); !slices.Equal(got, want) {
+		t.Errorf("by TFTP: %q", got)
+	}
+	now := time.Now()
+	for _, after := range []time.Duration{0, 59 * time.Second, 60 * time.Second, 70 * time.Second, 119 * time.Second, 120 * time.Second} {
+		s.finder.Service.HearDHCP(dhcpd.Event{Kind: dhcpd.Conflict, Time: now.Add(after), MAC: macB, ID: nodeB, Other: nodeA, Detail: "the serial number of a"})
+	}
+	if got := faults(); len(got) != 1+3 {
+		t.Errorf("by DHCP, six times within two minutes: %q", got)
+	}
+	if got := s.notices(nodeA); strings.Count(got, "the serial number of a") != 1 {
+		t.Errorf("who is pretended to be is told %q", got)
 	}
 }

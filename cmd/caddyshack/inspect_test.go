@@ -107,11 +107,17 @@ func (r *piRig) pi(t *testing.T, model pi.Model, number int) *pi.Pi {
 // watchedPi also tells what the Pi does.
 func (r *piRig) watchedPi(t *testing.T, model pi.Model, number int, tell func(pi.Event)) *pi.Pi {
 	t.Helper()
+	return r.piOf(t, model, macOf(number), serialOf(number), tell)
+}
+
+// piOf makes a Pi with any MAC and serial number.
+func (r *piRig) piOf(t *testing.T, model pi.Model, mac, serial string, tell func(pi.Event)) *pi.Pi {
+	t.Helper()
 	server, err := netip.ParseAddrPort(r.dhcpAddr())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := pi.New(pi.Config{Model: model, MAC: macOf(number), Serial: serialOf(number), Line: nobodyReads{}, OnEvent: tell,
+	p, err := pi.New(pi.Config{Model: model, MAC: mac, Serial: serial, Line: nobodyReads{}, OnEvent: tell,
 		DHCP: &pi.DHCP{Server: server, TFTPPort: r.boot.tftp[0].Addr().Port()}})
 	if err != nil {
 		t.Fatal(err)
@@ -396,6 +402,34 @@ func TestInspectionOfPi3(t *testing.T) {
 	}
 	for len(events) > 0 {
 		if e := <-events; e.Stage == pi.StageConfig || e.Stage == pi.StageKernel {
+			t.Errorf("it came to %q", e.Stage)
+		}
+	}
+}
+
+// TestPretenderIsTakenOut: a Pi that tells the serial number of another node gets
+// nothing of that one, and its own node is taken out of service.
+func TestPretenderIsTakenOut(t *testing.T) {
+	t.Parallel()
+	r := startPiRig(t, 2)
+	const first, second = "caddy-bpu-1-1", "caddy-bpu-1-2"
+	r.sockets["bpu-1/1"].put(r.pi(t, pi.Pi4, 1))
+	r.sockets["bpu-1/2"].put(r.pi(t, pi.Pi4, 2))
+	all := r.inspect(t, first, second)
+	r.found(t, all[first], 1, "rpi4")
+	r.found(t, all[second], 2, "rpi4")
+	events := make(chan pi.Event, 1000)
+	r.sockets["bpu-1/2"].put(r.piOf(t, pi.Pi4, macOf(2), serialOf(1), func(e pi.Event) { events <- e }))
+	r.chassis.Unit("bpu-1").Press(2, 0)
+	all = r.await(t, "out of service", func(all map[string]baremetal.Node) bool { return all[second].Maintenance })
+	if n := all[second]; n.Fault != "identity conflict" || !strings.Contains(n.MaintenanceReason, "the serial number of "+first) {
+		t.Errorf("who pretends: fault %q, reason %q", n.Fault, n.MaintenanceReason)
+	}
+	if n := all[first]; n.Maintenance || n.Fault != "" {
+		t.Errorf("who is pretended to be: maintenance %v, %q, fault %q", n.Maintenance, n.MaintenanceReason, n.Fault)
+	}
+	for len(events) > 0 {
+		if e := <-events; e.Stage == pi.StageConfig || e.Stage == pi.StageKernel || e.Stage == pi.StageMount {
 			t.Errorf("it came to %q", e.Stage)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"caddyshack/baremetal"
 )
 
 // astray is a machine that asks for boot files while its slot has no power: it
@@ -78,5 +80,5 @@ func (d *daemon) misplace(ctx context.Context, a astray) error {
 	if c, ok := d.fleet.Content(a.unit, a.slot); !ok || c.Powered {
 		return nil
 	}
-	return d.conductor.Misplace(ctx, a.nodeID, a.reason)
+	return d.conductor.TakeOut(ctx, a.nodeID, baremetal.FaultMisplaced, a.reason)
 }

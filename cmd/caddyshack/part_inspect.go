@@ -20,7 +20,9 @@ func (d *daemon) newInspect(power drivers.Power, boot bootService) *netboot.Insp
 	return &netboot.Inspect{
 		Power: power, Slot: d.slotOf, Sightings: boot.Sightings, Nodes: d.knownPis,
 		BootTimeout: d.cfg.Boot.Watchdog.deadlines().FirstFile(), Tries: d.cfg.Boot.Watchdog.tries(),
-		Misplace: func(ctx context.Context, uuid, reason string) error { return d.conductor.Misplace(ctx, uuid, reason) },
+		Misplace: func(ctx context.Context, uuid, reason string) error {
+			return d.conductor.TakeOut(ctx, uuid, baremetal.FaultMisplaced, reason)
+		},
 	}
 }
 

@@ -169,7 +169,13 @@ func (k *machineKeeper) hear(ctx context.Context) error {
 		if n.Time.Before(k.started) {
 			continue // told by the process before this one
 		}
-		k.tell(ctx, n.NodeID, baremetal.SeverityError, n.Text)
+		if n.Fault == "" {
+			k.tell(ctx, n.NodeID, baremetal.SeverityError, n.Text)
+			continue
+		}
+		if err := k.d.conductor.TakeOut(ctx, n.NodeID, n.Fault, n.Text); err != nil {
+			k.d.log.Error("a node was not taken out of service; it is when that happens again", "node", n.NodeID, "fault", n.Fault, "err", err)
+		}
 	}
 	return nil
 }

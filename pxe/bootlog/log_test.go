@@ -412,3 +412,39 @@ func TestAdapters(t *testing.T) {
 		}
 	}
 }
+
+// Two Pis in each other's slots, of which both have power: one is silent when its
+// slot gets power, and the other starts.
+func TestExchangedPisAreSuspected(t *testing.T) {
+	t.Parallel()
+	const hint = "or it sits in the slot of node n and the other way round: that one's machine has started by itself meanwhile"
+	start := func(l *bootlog.Log, s float64) {
+		for _, e := range withKernel() {
+			e.ID, e.Time = "n", e.Time.Add(time.Duration(s)*time.Second)
+			l.Record(e)
+		}
+		l.Record(bootlog.Event{ID: "n", Time: at(s + 12), Stage: bootlog.StageMount})
+	}
+	for name, c := range map[string]struct {
+		happens func(l *bootlog.Log)
+		want    bool
+	}{
+		"the other starts":            {func(l *bootlog.Log) { start(l, 101) }, true},
+		"it had started before":       {func(l *bootlog.Log) { start(l, 80) }, false},
+		"its slot got power, too":     {func(l *bootlog.Log) { l.StartBoot("n", at(101)); start(l, 102) }, false},
+		"this one is seen":            {func(l *bootlog.Log) { start(l, 101); l.Record(file(103, bootlog.Missing, "start4.elf", 0, 0)) }, false},
+		"nobody else is there at all": {func(*bootlog.Log) {}, false},
+	} {
+		l := bootlog.New(bootlog.Config{})
+		l.StartBoot("n", at(0))
+		start(l, 1)
+		l.StartBoot("m", at(100))
+		c.happens(l)
+		if got := l.Explain("m", at(165)).String(); strings.Contains(got, hint) != c.want {
+			t.Errorf("%s: %q", name, got)
+		}
+		if got := l.Explain("m", at(150)).String(); strings.Contains(got, hint) {
+			t.Errorf("%s: before its deadline it is said: %q", name, got)
+		}
+	}
+}

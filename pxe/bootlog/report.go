@@ -59,6 +59,10 @@ func (l *Log) Explain(id string, now time.Time) Report {
 	}
 	blocks, resent := m.resent(now)
 	since, progress, silent := m.chain.since, m.chain.progress, len(m.chain.seen) == 0 && b.last(StageFile, Denied) == nil
+	swapped := ""
+	if silent && b.Powered {
+		swapped = l.startedSince(since)
+	}
 	l.mu.Unlock()
 
 	x := explainer{Deadlines: l.cfg.Deadlines, hearsDHCP: l.cfg.HearsDHCP, loss: loss(blocks, resent)}
@@ -78,10 +82,28 @@ func (l *Log) Explain(id string, now time.Time) Report {
 	if r.Stage == "" || r.Stage == StagePower { // which counts the time
 		r.Where = x.explain(last, now).Where
 	}
+	if swapped != "" {
+		r.Cause += fmt.Sprintf("; or it sits in the slot of node %s and the other way round: that one's machine has started by itself meanwhile", swapped)
+	}
 	if b.Attempt > 1 {
 		r.Where += fmt.Sprintf(" (it has started %d times in %s)", b.Attempt, seconds(now.Sub(since)))
 	}
 	return r
+}
+
+// startedSince finds a machine that has started at or after a time without that
+// power came on in its slot, "" if there is none: if another one's came on then,
+// and that one is silent, the two may have been exchanged.
+func (l *Log) startedSince(since time.Time) (id string) {
+	var first time.Time
+	for other, m := range l.machines {
+		b := m.present()
+		if b == nil || b.Powered || b.Start.Before(since) || len(m.chain.seen) == 0 || id != "" && !b.Start.Before(first) {
+			continue
+		}
+		id, first = other, b.Start
+	}
+	return id
 }
 
 // explainer puts boots into words.

@@ -257,7 +257,7 @@ func (s *Server) stranger(req *dhcpv4.DHCPv4, a *Asker, e Event) *dhcpv4.DHCPv4 
 		return nil
 	}
 	if owner, ok := s.owner(a, a.MAC); ok {
-		e.Kind, e.ID = Conflict, owner.ID
+		e.Kind, e.Other = Conflict, owner.ID
 		e.Detail = fmt.Sprintf("a machine that is not registered asks with the serial number %s of %s, and the MAC %s: it gets no address; if it is that Pi, correct the address of its port (it says %s), else find out who pretends",
 			owner.Serial, label(&owner.Machine), a.MAC, owner.MAC)
 		s.emit(e)

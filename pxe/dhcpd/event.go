@@ -46,7 +46,8 @@ type Event struct {
 	Revision  uint32 `json:"revision,omitempty"`
 	// ID is the registered machine; empty for a stranger.
 	ID string `json:"id,omitempty"`
-	// Other is the registered machine that it is in conflict with.
+	// Other is the registered machine that it is in conflict with: the one whose
+	// serial number it tells.
 	Other string `json:"other,omitempty"`
 	// Boot tells whether the firmware of a Pi asks, or a system.
 	Boot bool `json:"boot,omitempty"`

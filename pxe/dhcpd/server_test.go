@@ -315,7 +315,7 @@ func TestWhoPretendsIsNamed(t *testing.T) {
 	check("right", true, discover(1, "0a1b2c3d"), dhcpd.Offered, "node-1", "", "")
 	check("other byte order", true, discover(2, "44332211"), dhcpd.Offered, "node-2", "", "")
 	check("serial of another node", false, discover(2, "0a1b2c3d"), dhcpd.Conflict, "node-2", "node-1", "the MAC of caddy-2 and the serial number of caddy-1")
-	check("unknown MAC, serial of a node", false, discover(9, "0a1b2c3d"), dhcpd.Conflict, "node-1", "", "not registered asks with the serial number 0a1b2c3d of caddy-1")
+	check("unknown MAC, serial of a node", false, discover(9, "0a1b2c3d"), dhcpd.Conflict, "", "node-1", "not registered asks with the serial number 0a1b2c3d of caddy-1")
 	check("first of two", true, discover(3, "00000301"), dhcpd.Offered, "node-3", "", "")
 	check("second of two", false, discover(3, "00000302"), dhcpd.Conflict, "node-3", "", "two Pis ask with the MAC "+mac(3)+", with the serial numbers 00000301 and 00000302")
 	check("a twin of the right one", false, discover(1, "99999999"), dhcpd.Conflict, "node-1", "", "two Pis ask with the MAC")

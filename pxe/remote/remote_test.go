@@ -81,7 +81,7 @@ func (t *twin) SyncMachines(_ context.Context, list []pxe.Machine) (pxe.SyncAnsw
 }
 func (t *twin) Notices(_ context.Context, after uint64) ([]pxe.Notice, error) {
 	t.got = after
-	return []pxe.Notice{{Seq: 8, Time: time.Unix(5, 7).UTC(), NodeID: "n", Error: true, Text: "moved"}}, t.err
+	return []pxe.Notice{{Seq: 8, Time: time.Unix(5, 7).UTC(), NodeID: "n", Error: true, Text: "moved", Fault: "identity conflict"}}, t.err
 }
 func (t *twin) Sightings(_ context.Context, since time.Time) ([]pxe.Sighting, error) {
 	t.got = since
@@ -153,7 +153,7 @@ func TestRoundTrip(t *testing.T) {
 		"sync": {func() (any, error) { return c.SyncMachines(ctx, []pxe.Machine{machine}) }, []pxe.Machine{machine},
 			synced},
 		"notices": {func() (any, error) { return c.Notices(ctx, 7) }, uint64(7),
-			[]pxe.Notice{{Seq: 8, Time: since, NodeID: "n", Error: true, Text: "moved"}}},
+			[]pxe.Notice{{Seq: 8, Time: since, NodeID: "n", Error: true, Text: "moved", Fault: "identity conflict"}}},
 		"sightings": {func() (any, error) { return c.Sightings(ctx, since) }, since, []pxe.Sighting{sighting}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"caddyshack/baremetal"
 )
 
 // maxConfig bounds the configuration files that are read from a root, in bytes.
@@ -26,6 +28,7 @@ func mend(t Tree, spec Spec) error {
 		{"hosts", func() error { return mendHosts(t, spec.Hostname) }},
 		{"fstab", func() error { return mendFstab(t) }},
 		{"machine id", func() error { return mendMachineID(t) }},
+		{"secrets", func() error { return mendSecrets(t) }},
 		{"ssh host keys", func() error { return mendHostKeys(t, spec.Hostname) }},
 		{"swap", func() error { return mendSwap(t) }},
 		{"network", func() error { return mendNetwork(t, spec.MAC) }},
@@ -146,10 +149,17 @@ func onCard(line string) bool {
 	return local && (len(f) < 4 || !slices.Contains(strings.Split(f[3], ","), "nofail"))
 }
 
-// mendSwap ends the swap file of Raspberry Pi OS (dphys-swapfile), which cannot
-// be on NFS.
+// mendSwap ends the swap files of Raspberry Pi OS, which cannot be on NFS: that
+// of dphys-swapfile, and since 2025 the one that rpi-swap puts behind compressed
+// memory.
 func mendSwap(t Tree) error {
 	const name, key = "etc/dphys-swapfile", "CONF_SWAPSIZE="
+	if isFile(t, "etc/rpi/swap.conf") || isFile(t, "usr/lib/systemd/system-generators/rpi-swap-generator") {
+		err := t.WriteFile("etc/rpi/swap.conf.d/99-caddyshack.conf", []byte("# By Caddyshack: no swap file on a root that comes over the network.\n[Main]\nMechanism=zram\n"), 0o644, Owner{})
+		if err != nil {
+			return err
+		}
+	}
 	data, mode, exists, err := readConfig(t, name)
 	if err != nil || !exists {
 		return err
@@ -164,27 +174,45 @@ func mendSwap(t Tree) error {
 	return t.WriteFile(name, []byte(strings.TrimRight(out.String(), "\n")+"\n"+key+"0\n"), mode, Owner{})
 }
 
-// mendMachineID empties the machine id, so that systemd makes a new one. It is
-// not removed: an empty file means "not a first boot of a new installation".
+// mendMachineID takes the image's machine id away. systemd makes a new one if the
+// file is empty; it is not removed, since an empty file means "not a first boot
+// of a new installation". Others do not take an empty one: they get a new id.
 func mendMachineID(t Tree) error {
-	for _, name := range []string{"etc/machine-id", "var/lib/dbus/machine-id"} {
-		_, mode, exists, err := readConfig(t, name)
-		if err != nil {
+	const id, dbus = "etc/machine-id", "var/lib/dbus/machine-id"
+	if _, mode, exists, err := readConfig(t, id); err != nil {
+		return err
+	} else if exists {
+		var fresh []byte
+		if !hasSystemd(t) {
+			fresh = []byte(strings.ReplaceAll(baremetal.NewUUID(), "-", "") + "\n")
+		}
+		if err := t.WriteFile(id, fresh, mode, Owner{}); err != nil {
 			return err
 		}
-		if !exists {
-			continue
-		}
-		if name == "etc/machine-id" {
-			err = t.WriteFile(name, nil, mode, Owner{})
-		} else {
-			err = t.Remove(name)
-		}
-		if err != nil {
+	}
+	return removeFile(t, dbus)
+}
+
+// mendSecrets removes what an image must not give to all its nodes: seeds of
+// random numbers, and what systemd and NetworkManager derive keys and addresses
+// from. All of them are made anew when they are missing.
+func mendSecrets(t Tree) error {
+	for _, name := range []string{
+		"var/lib/systemd/random-seed", "var/lib/systemd/credential.secret", "var/lib/urandom/random-seed", "var/lib/NetworkManager/secret_key",
+	} {
+		if err := removeFile(t, name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// removeFile removes a regular file, if there is one of that name.
+func removeFile(t Tree, name string) error {
+	if !isFile(t, name) {
+		return nil
+	}
+	return t.Remove(name)
 }
 
 // PhoneHomeFile is where a root says which URL its system asks for once it is up.

@@ -77,7 +77,8 @@ func mendNetworkManager(t Tree, mac string) error {
 }
 
 // mendIfupdown makes the interface one that ifupdown does nothing to: its DHCP
-// client would begin with taking the address away.
+// client would begin with taking the address away, and even of one that is
+// "manual" it takes the link down at the end, when the root is still needed.
 func mendIfupdown(t Tree, mac string) error {
 	files := []string{"etc/network/interfaces"}
 	list, err := t.ReadDir("etc/network/interfaces.d")
@@ -103,8 +104,9 @@ func mendIfupdown(t Tree, mac string) error {
 	return nil
 }
 
-// mendInterfaces sets the method of the named interfaces to manual in the text
-// of an interfaces(5), and takes out the options of what they were.
+// mendInterfaces takes the named interfaces out of those that are brought up, and
+// later down, in the text of an interfaces(5). For who does so by hand their method
+// is manual; the options of what they were are taken out.
 func mendInterfaces(text string, names []string) string {
 	var out strings.Builder
 	ours := false
@@ -116,7 +118,15 @@ func mendInterfaces(text string, names []string) string {
 			if ours = slices.Contains(names, f[1]); ours && f[3] != "manual" {
 				line = strings.Join([]string{f[0], f[1], f[2], "manual\n"}, " ")
 			}
-		case slices.Contains([]string{"auto", "mapping", "source", "source-directory", "rename", "template"}, f[0]) || strings.HasPrefix(f[0], "allow-") || strings.HasPrefix(f[0], "no-"):
+		case f[0] == "auto" || strings.HasPrefix(f[0], "allow-"):
+			ours = false
+			kept := slices.DeleteFunc(slices.Clone(f), func(name string) bool { return slices.Contains(names, name) })
+			if len(kept) == 1 && len(f) > 1 {
+				line = "# not on this node: " + line
+			} else if len(kept) < len(f) {
+				line = strings.Join(kept, " ") + "\n"
+			}
+		case slices.Contains([]string{"mapping", "source", "source-directory", "rename", "template"}, f[0]) || strings.HasPrefix(f[0], "no-"):
 			ours = false
 		case ours:
 			line = "# not on this node: " + line

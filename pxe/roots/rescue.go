@@ -101,8 +101,12 @@ func IsOwnExport(id string) bool { return strings.HasSuffix(id, ownSuffix) }
 // OwnPath is what a node in rescue mounts to get at its own root.
 func OwnPath(nodeID string) string { return "/own/" + nodeID }
 
-// OwnRootFile tells in a rescue root how that is done.
-const OwnRootFile = "root/own-root"
+const (
+	// OwnRootFile tells in a rescue root how that is done.
+	OwnRootFile = "root/own-root"
+	// ownPoint is where a rescue system mounts it.
+	ownPoint = "mnt/root"
+)
 
 // openOwn opens a node's own root to its rescue system.
 func (m *Manager) openOwn(ctx context.Context, spec BootSpec, limit uint64) (err error) {
@@ -125,9 +129,43 @@ func (m *Manager) openOwn(ctx context.Context, spec BootSpec, limit uint64) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, tree.Close()) }()
-	text := fmt.Sprintf("# The node's own root, in its rescue system:\nmount -t nfs -o vers=3,tcp,nolock,noacl,port=%d,mountport=%d %s:%s /mnt\n",
-		spec.NFSPort, mountPort, spec.Server, path)
-	return tree.WriteFile(OwnRootFile, []byte(text), 0o600, Owner{})
+	source := fmt.Sprintf("%s:%s", spec.Server, path)
+	options := fmt.Sprintf("vers=3,tcp,nolock,noacl,port=%d,mountport=%d", spec.NFSPort, mountPort)
+	text := fmt.Sprintf("# The node's own root, in its rescue system, which mounts it at /%[1]s if it has mount.nfs (see /etc/fstab):\n"+
+		"mkdir -p /%[1]s && mount -t nfs -o %[2]s %[3]s /%[1]s\n", ownPoint, options, source)
+	return errors.Join(tree.WriteFile(OwnRootFile, []byte(text), 0o600, Owner{}), mountOwn(tree, source, options))
+}
+
+// mountOwn has a rescue system mount the node's own root when it starts, if it has
+// the program for that. It starts all the same if it cannot.
+func mountOwn(t Tree, source, options string) error {
+	const name = "etc/fstab"
+	if !isThere(t, "sbin/mount.nfs") && !isThere(t, "usr/sbin/mount.nfs") {
+		return nil
+	}
+	data, mode, exists, err := readConfig(t, name)
+	if err != nil {
+		return err
+	}
+	if !exists {
+		mode = 0o644
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Fields(line); len(f) < 2 || f[1] != "/"+ownPoint { // one of before may name another address
+			out.WriteString(strings.TrimSuffix(line, "\n") + "\n")
+		}
+	}
+	fmt.Fprintf(&out, "%s /%s nfs %s,nofail,_netdev,x-systemd.mount-timeout=30s 0 0\n", source, ownPoint, options)
+	if out.String() == string(data) {
+		return nil
+	}
+	for _, dir := range []string{"mnt", ownPoint} {
+		if err := t.Mkdir(dir, 0o755, Owner{}); err != nil {
+			return err
+		}
+	}
+	return t.WriteFile(name, []byte(out.String()), mode, Owner{})
 }
 
 // RescueUser is who may log in to a rescue root with the rescue password. It is

@@ -31,6 +31,8 @@ func rescueImage(t testing.TB) []entry {
 		{name: "etc/shadow", body: "root:*:1::::::\n"},
 		{name: "etc/ssh/sshd_config", body: "PermitRootLogin no\n"},
 		{name: "bin/bash", body: "elf"},
+		{name: "etc/fstab", body: "UUID=1-2 / ext4 defaults 0 1\ntmpfs /tmp tmpfs defaults 0 0"},
+		{name: "sbin/mount.nfs", body: "elf"},
 		{name: "boot/firmware/kernel8.img", body: "KERNEL"},
 	}
 }
@@ -94,8 +96,10 @@ func TestRescueRoot(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"etc/hostname": "caddy-1-rescue\n",
-		"root/own-root": "# The node's own root, in its rescue system:\n" +
-			"mount -t nfs -o vers=3,tcp,nolock,noacl,port=20490,mountport=20490 127.0.0.1:/own/" + node1 + " /mnt\n",
+		"root/own-root": "# The node's own root, in its rescue system, which mounts it at /mnt/root if it has mount.nfs (see /etc/fstab):\n" +
+			"mkdir -p /mnt/root && mount -t nfs -o vers=3,tcp,nolock,noacl,port=20490,mountport=20490 127.0.0.1:/own/" + node1 + " /mnt/root\n",
+		"etc/fstab": "# not on this node: UUID=1-2 / ext4 defaults 0 1\ntmpfs /tmp tmpfs defaults 0 0\n" +
+			"127.0.0.1:/own/" + node1 + " /mnt/root nfs vers=3,tcp,nolock,noacl,port=20490,mountport=20490,nofail,_netdev,x-systemd.mount-timeout=30s 0 0\n",
 		"etc/passwd": "root:x:0:0:root:/root:/bin/bash\nrescue:x:0:0:rescue:/root:/bin/bash\n",
 		"etc/shadow": "root:*:1::::::\nrescue:" + rescueHash + ":1:0:99999:7:::\n",
 		"etc/ssh/sshd_config": "# A rescue system, by Caddyshack.\nPermitRootLogin yes\nPasswordAuthentication yes\nUsePAM yes\n" +
@@ -115,6 +119,9 @@ func TestRescueRoot(t *testing.T) {
 	m = w.manager(t)
 	if err := m.Restore(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if text := file("etc/fstab"); strings.Count(text, "/mnt/root") != 1 {
+		t.Errorf("after a restart /etc/fstab is:\n%s", text)
 	}
 	if place, _ := served(); place != "rescue/tree" {
 		t.Errorf("after a restart %s is served", place)
@@ -149,6 +156,30 @@ func TestRescueRoot(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(w.dir, "nodes", node1)); !os.IsNotExist(err) {
 		t.Errorf("the folder of the node remains: %v", err)
+	}
+}
+
+// A rescue system that has no program to mount NFS is told how, and no more.
+func TestRescueWithoutNFS(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.manager(t)
+	create(t, m, w.spec())
+	spec := rescueSpec(t, w, "rescue-1")
+	spec.Image = w.spec().Image
+	create(t, m, spec)
+	if err := m.Publish(t.Context(), bootSpec(node1)); err != nil {
+		t.Fatal(err)
+	}
+	tree := filepath.Join(w.dir, "nodes", node1, "rescue", "tree")
+	if _, err := os.Stat(filepath.Join(tree, "root/own-root")); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(tree, "etc/fstab")); err == nil && strings.Contains(string(text), "/mnt/root") {
+		t.Errorf("without mount.nfs /etc/fstab is:\n%s", text)
+	}
+	if _, err := os.Stat(filepath.Join(tree, "mnt/root")); err == nil {
+		t.Error("there is an empty /mnt/root")
 	}
 }
 

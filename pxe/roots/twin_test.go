@@ -282,7 +282,7 @@ func (w *world) snapshot(t testing.TB) string {
 			return nil
 		}
 		data, err := os.ReadFile(p)
-		if filepath.Base(p) == rootInfo || strings.HasPrefix(filepath.Base(p), "ssh_host_") {
+		if filepath.Base(p) == rootInfo || filepath.Base(p) == "machine-id" || strings.HasPrefix(filepath.Base(p), "ssh_host_") {
 			data = nil // holds the time, or what is new each time
 		}
 		fmt.Fprintf(&b, "%s %q\n", name, data)

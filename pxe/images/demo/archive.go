@@ -28,7 +28,7 @@ func firmwareFiles() []string {
 // commands are the names by which the one program is called.
 func commands() (bin, sbin []string) {
 	return strings.Fields("sh cat chmod chown clear cp date df dmesg env free grep head help hostname id ip kill ln ls " +
-		"mkdir mount mv ps readlink rm rmdir sleep sync tail touch tty uname uptime wc whoami"), strings.Fields("sshd halt poweroff reboot")
+		"mkdir mount mv ps readlink rm rmdir sleep sync tail touch tty umount uname uptime wc whoami"), strings.Fields("sshd halt mount.nfs poweroff reboot")
 }
 
 // archiver writes archives: everything belongs to root and has one date, so that the

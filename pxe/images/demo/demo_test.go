@@ -221,7 +221,7 @@ func TestCommandsAreLinked(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"sh", "sshd"}
-	for _, m := range regexp.MustCompile(`(?m)^\t\t"(\w+)":\s+\{`).FindAllSubmatch(source, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\t\t"([\w.]+)":\s+\{`).FindAllSubmatch(source, -1) {
 		want = append(want, string(m[1]))
 	}
 	bin, sbin := commands()

@@ -37,6 +37,7 @@ func boot() {
 
 	p := newProcs()
 	go p.reap()
+	go mountNFS()
 	go func() { report("telling that the system is up", phoneHome(phoneHomeFile, phoneHomePause)) }()
 	go p.keep(service{path: "/sbin/sshd", args: []string{"sshd"}})
 	go runOnce(firstBoot, firstBootRan, func(path string) error {

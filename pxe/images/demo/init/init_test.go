@@ -72,6 +72,10 @@ func TestShellAndCommands(t *testing.T) {
 		"exit 7":             "",
 		"sleep; sleep 0.001": "usage: sleep",
 		"kill -NOSUCH 1":     "no signal",
+		"mount -t ext4 a b":  "usage: mount [-t nfs] [-o OPTIONS] [SERVER:PATH FOLDER]",
+		"mount -o; mount x":  "usage: mount ",
+		"mount -t nfs a: b":  "not SERVER:PATH with the address of the server",
+		"umount":             "usage: umount FOLDER",
 		"uptime; date; free; df; mount; id; whoami; sync": "up ",
 	} {
 		if strings.HasPrefix(script, "hostname") {

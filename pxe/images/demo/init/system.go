@@ -146,19 +146,6 @@ func mounts() ([][]string, error) {
 	return all, err
 }
 
-func mount(c *call) error {
-	if len(c.args) > 1 {
-		return c.errUsage()
-	}
-	all, err := mounts()
-	for _, f := range all {
-		if err := c.printf("%s on %s type %s (%s)\n", f[0], f[1], f[2], f[3]); err != nil {
-			return err
-		}
-	}
-	return err
-}
-
 func df(c *call) error {
 	all, err := mounts()
 	if err != nil {
