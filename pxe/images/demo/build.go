@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"caddyshack/pxe/gomodules"
 	"caddyshack/pxe/images"
@@ -66,14 +67,24 @@ func (b *Builder) build(ctx context.Context, tool gomodules.Tool) (images.Image,
 // workPrefix begins the names of folders in which the image is made.
 const workPrefix = "demo-build-"
 
+// unused is how long nobody has begun to use an image of another version of the
+// program before it is removed: that version may still run.
+const unused = 7 * 24 * time.Hour
+
 // clean removes what a process that was killed left, and images of earlier
 // versions of the program. The lock is held. Nothing depends on its success.
 func (b *Builder) clean() {
 	list, _ := os.ReadDir(b.cfg.Dir)
 	for _, e := range list {
-		if n := e.Name(); strings.HasPrefix(n, workPrefix) ||
-			strings.HasPrefix(n, "demo-") && (strings.HasSuffix(n, ".tar") || strings.HasSuffix(n, ".tar.json")) {
-			_ = os.RemoveAll(filepath.Join(b.cfg.Dir, n))
+		name := filepath.Join(b.cfg.Dir, e.Name())
+		if strings.HasPrefix(e.Name(), workPrefix) {
+			_ = os.RemoveAll(name)
+		}
+		if !strings.HasPrefix(e.Name(), "demo-") || !strings.HasSuffix(name, ".tar") {
+			continue
+		}
+		if fi, err := e.Info(); err == nil && time.Since(fi.ModTime()) > unused {
+			_, _ = os.Remove(name), os.Remove(name+".json")
 		}
 	}
 }

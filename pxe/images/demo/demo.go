@@ -67,6 +67,7 @@ type Builder struct {
 	cfg Config
 
 	mu     sync.Mutex
+	ctx    context.Context //nolint:containedctx // of Prepare, which Image may have to begin anew
 	status Status
 	image  images.Image
 	done   bool
@@ -111,9 +112,19 @@ func (b *Builder) Status() Status {
 func (b *Builder) Image(context.Context) (images.Image, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.status.Ready {
+		_, err := os.Stat(b.image.Path)
+		if err == nil {
+			return b.image, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return images.Image{}, err
+		}
+		// Somebody has emptied the cache.
+		b.done, b.status = false, Status{Text: "it is not in the cache any more and is made anew"}
+		go func(ctx context.Context) { _ = b.Prepare(ctx) }(b.ctx) // the status tells of its end
+	}
 	switch {
-	case b.status.Ready:
-		return b.image, nil
 	case b.done:
 		return images.Image{}, errors.New("the demo image cannot be made: " + b.status.Problem)
 	}
@@ -133,6 +144,9 @@ func (b *Builder) say(text string) {
 // Config.RequireReal is set, the tiny root can be had. Call it once.
 func (b *Builder) Prepare(ctx context.Context) error {
 	began := time.Now()
+	b.mu.Lock()
+	b.ctx = ctx
+	b.mu.Unlock()
 	img, cached, err := b.prepare(ctx)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -218,6 +232,8 @@ func (b *Builder) cached() (images.Image, bool) {
 		return img, false
 	}
 	img.Path = b.archive() // the cache folder may have been moved
+	now := time.Now()
+	_ = os.Chtimes(img.Path, now, now) // for clean
 	return img, true
 }
 

@@ -232,3 +232,54 @@ func TestCommandsAreLinked(t *testing.T) {
 		t.Errorf("links (-commands +links):\n%s", d)
 	}
 }
+
+// An image that vanishes from the cache is made anew, and another version's is left
+// alone as long as that may still run.
+func TestEmptiedCache(t *testing.T) {
+	t.Parallel()
+	tool, dir := fakeGo(t, goodGo), t.TempDir()
+	other, old := filepath.Join(dir, "demo-0123456789abcdef.tar"), filepath.Join(dir, "demo-fedcba9876543210.tar")
+	for _, name := range []string{other, other + ".json", old, old + ".json"} {
+		if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := time.Now().Add(-unused - time.Hour)
+	if err := os.Chtimes(old, long, long); err != nil {
+		t.Fatal(err)
+	}
+	b := New(Config{Dir: dir, Go: tool, RequireReal: true})
+	if err := b.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{other: true, other + ".json": true, old: false, old + ".json": false} {
+		if _, err := os.Stat(name); (err == nil) != want {
+			t.Errorf("%s: %v, want it to stay: %v", filepath.Base(name), err, want)
+		}
+	}
+	img, err := b.Image(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(img.Path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Image(t.Context()); !errors.Is(err, images.ErrNotReady) {
+		t.Errorf("while it is made anew: %v", err)
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !b.Status().Ready {
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal("it is not made anew")
+		}
+		if s := b.Status(); s.Problem != "" {
+			t.Fatal(s.Problem)
+		}
+	}
+	if got, err := b.Image(t.Context()); err != nil || got != img {
+		t.Errorf("made anew it is %+v, %v; it was %+v", got, err, img)
+	}
+}
