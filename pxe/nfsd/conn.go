@@ -117,14 +117,16 @@ func (s *Server) forget(c *conn) {
 
 // serve reads calls until the connection ends. Calls run side by side; their
 // replies go out in the order in which they are done. A brief call that is alone
-// is made without a goroutine of its own, unless one of the latest was not brief
-// after all: then the disk has to be waited for.
+// is made without a goroutine of its own, which would cost several times as much
+// as the call; but not if one of the latest of its kind was not brief after all,
+// since the disk had to be waited for.
 func (c *conn) serve() {
 	defer c.s.forget(c)
 	defer func() { _ = c.nc.Close() }()
 	var calls sync.WaitGroup
 	defer calls.Wait()
-	for wary := 0; ; {
+	var wary [nfsProcs]int
+	for {
 		record, held, err := c.readRecord()
 		if err != nil {
 			if errors.Is(err, errRecord) {
@@ -135,15 +137,16 @@ func (c *conn) serve() {
 			}
 			return
 		}
+		proc := briefProc(record)
 		switch {
-		case !isBrief(record) || len(c.slots) > 0 || c.in.Buffered() > 0:
-		case wary > 0:
-			wary--
+		case proc < 0 || len(c.slots) > 0 || c.in.Buffered() > 0:
+		case wary[proc] > 0:
+			wary[proc]--
 		default:
 			start := time.Now()
 			c.handle(record, held)
 			if time.Since(start) > brief {
-				wary = waryCalls
+				wary[proc] = waryCalls
 			}
 			continue
 		}
@@ -162,15 +165,16 @@ const (
 	waryCalls = 16
 )
 
-// isBrief tells whether a call, to judge by its kind, does not wait for a disk
-// as a rule.
-func isBrief(record []byte) bool {
+// briefProc returns the procedure of a call that is brief as a rule, or -1.
+func briefProc(record []byte) int {
 	const progAt, procAt = 12, 20
 	if len(record) < procAt+4 || binary.BigEndian.Uint32(record[progAt:]) != nfsProgram {
-		return false
+		return -1
 	}
-	proc := binary.BigEndian.Uint32(record[procAt:])
-	return proc < nfsProcs && procTable[proc].brief
+	if proc := binary.BigEndian.Uint32(record[procAt:]); proc < nfsProcs && procTable[proc].brief {
+		return int(proc)
+	}
+	return -1
 }
 
 // handle answers one record and gives back what it held.

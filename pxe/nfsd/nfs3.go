@@ -128,27 +128,28 @@ type procedure struct {
 	void int
 	// once marks calls that must not be done twice.
 	once bool
-	// brief marks calls about names and attributes, which seldom wait.
+	// brief marks calls about names and attributes, which as a rule are over at
+	// once. Changes are not where they wait for the disk; that shows by itself.
 	brief bool
 }
 
 var procTable = [nfsProcs]procedure{
 	0:  {name: "NULL", brief: true},
 	1:  {name: "GETATTR", run: getAttr, brief: true},
-	2:  {name: "SETATTR", run: setAttr, void: 2, once: true},
+	2:  {name: "SETATTR", run: setAttr, void: 2, once: true, brief: true},
 	3:  {name: "LOOKUP", run: lookup, void: 1, brief: true},
 	4:  {name: "ACCESS", run: access, void: 1, brief: true},
 	5:  {name: "READLINK", run: readLink, void: 1, brief: true},
 	6:  {name: "READ", run: read, void: 1},
 	7:  {name: "WRITE", run: write, void: 2},
-	8:  {name: "CREATE", run: create, void: 2, once: true},
-	9:  {name: "MKDIR", run: mkdir, void: 2, once: true},
-	10: {name: "SYMLINK", run: symlink, void: 2, once: true},
-	11: {name: "MKNOD", run: mknod, void: 2, once: true},
-	12: {name: "REMOVE", run: remove, void: 2, once: true},
-	13: {name: "RMDIR", run: rmdir, void: 2, once: true},
-	14: {name: "RENAME", run: rename, void: 4, once: true},
-	15: {name: "LINK", run: link, void: 3, once: true},
+	8:  {name: "CREATE", run: create, void: 2, once: true, brief: true},
+	9:  {name: "MKDIR", run: mkdir, void: 2, once: true, brief: true},
+	10: {name: "SYMLINK", run: symlink, void: 2, once: true, brief: true},
+	11: {name: "MKNOD", run: mknod, void: 2, once: true, brief: true},
+	12: {name: "REMOVE", run: remove, void: 2, once: true, brief: true},
+	13: {name: "RMDIR", run: rmdir, void: 2, once: true, brief: true},
+	14: {name: "RENAME", run: rename, void: 4, once: true, brief: true},
+	15: {name: "LINK", run: link, void: 3, once: true, brief: true},
 	16: {name: "READDIR", run: readDir, void: 1},
 	17: {name: "READDIRPLUS", run: readDirPlus, void: 1},
 	18: {name: "FSSTAT", run: fsStat, void: 1},

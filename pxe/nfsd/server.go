@@ -39,7 +39,7 @@ type Limits struct {
 	// means 32.
 	Calls int
 	// Memory is how many bytes of large calls and replies may be under way;
-	// 0 means 32 MiB. One client gets at most a quarter of it.
+	// 0 means 16 MiB. One client gets at most a quarter of it.
 	Memory int64
 	// FirstReads is how many EventFirstRead follow each mount; 0 means 256,
 	// less than 0 means none.
@@ -154,7 +154,7 @@ func (s *Server) prepare() error {
 		s.conns = make(map[*conn]struct{})
 		s.graceEnd = time.Now().Add(or(s.Grace, time.Minute))
 		s.loud = rate.NewLimiter(rate.Every(loudEvery), loudBurst)
-		memory := or(s.Limits.Memory, 32<<20)
+		memory := or(s.Limits.Memory, 16<<20)
 		s.budget.init(memory, max(memory/4, maxTransfer))
 		if _, err := rand.Read(s.verifier[:]); err != nil {
 			s.prepErr = err
