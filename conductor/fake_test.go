@@ -340,7 +340,7 @@ func TestFamilyPower(t *testing.T) {
 	parent := r.node(t, "parent", func(n *baremetal.Node) { n.PowerState = baremetal.PowerOff })
 	child := r.node(t, "child", func(n *baremetal.Node) { n.ParentNode, n.PowerState = parent.UUID, baremetal.PowerOff })
 	own := r.node(t, "own", func(n *baremetal.Node) {
-		n.ParentNode, n.PowerState, n.DriverInfo = parent.UUID, baremetal.PowerOff, info("has_dedicated_power_supply", "true")
+		n.ParentNode, n.PowerState, n.DriverInfo = parent.UUID, baremetal.PowerOff, info("has_dedicated_power_supply", "True")
 	})
 	power := func(uuid string, target baremetal.PowerTarget) {
 		t.Helper()
@@ -367,6 +367,15 @@ func TestFamilyPower(t *testing.T) {
 	power(parent.UUID, baremetal.TargetOff)
 	if state(child.UUID) != baremetal.PowerOff || state(own.UUID) != baremetal.PowerOn {
 		t.Errorf("children are %q and %q", state(child.UUID), state(own.UUID))
+	}
+	if err := r.DeleteNode(t.Context(), who, parent.UUID); !baremetal.IsKind(err, baremetal.Conflict) {
+		t.Errorf("a node with children was deleted: %v", err)
+	}
+	for _, uuid := range []string{child.UUID, own.UUID, parent.UUID} {
+		r.await(t, uuid, "free", func(n *baremetal.Node) bool { return n.Work.Reservation == "" })
+		if err := r.DeleteNode(t.Context(), who, uuid); err != nil {
+			t.Errorf("children first: %v", err)
+		}
 	}
 	n := r.node(t, "steps", func(n *baremetal.Node) { n.ProvisionState = baremetal.Manageable })
 	kid := r.node(t, "kid", func(k *baremetal.Node) { k.ParentNode, k.PowerState = n.UUID, baremetal.PowerOff })

@@ -2,6 +2,7 @@ package conductor
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"caddyshack/baremetal"
@@ -10,7 +11,25 @@ import (
 // dedicatedSupplyKey of driver_info says that a child node has a power supply of its own.
 const dedicatedSupplyKey = "has_dedicated_power_supply"
 
-func ownSupply(n *baremetal.Node) bool { return n.DriverInfo.Str(dedicatedSupplyKey) == "true" }
+// ownSupply takes every spelling of yes that the API takes, as what is in driver_info is kept as it came.
+func ownSupply(n *baremetal.Node) bool {
+	switch strings.ToLower(strings.TrimSpace(n.DriverInfo.Str(dedicatedSupplyKey))) {
+	case "1", "t", "true", "on", "y", "yes":
+		return true
+	}
+	return false
+}
+
+// childless refuses to take away a node in which others are: they would be in
+// no list any more, and their power would wait for one that is gone.
+func (c *Conductor) childless(ctx context.Context, n *baremetal.Node) error {
+	children, err := c.children(ctx, n.UUID)
+	if err != nil || len(children) == 0 {
+		return err
+	}
+	return baremetal.Errorf(baremetal.Conflict, "Node %s can not be deleted: %d nodes are inside of it, node %s among them; delete them or change their parent_node first.",
+		n.UUID, len(children), children[0].UUID)
+}
 
 // family makes the nodes around this one fit for a power action: a child gets its
 // power from its parent, which is switched on first; and the children of a node

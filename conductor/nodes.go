@@ -152,6 +152,9 @@ func (c *Conductor) DeleteNode(ctx context.Context, who Caller, ident string) er
 	if err := checkDelete(&n); err != nil {
 		return err
 	}
+	if err := c.childless(ctx, &n); err != nil {
+		return err
+	}
 	if err := c.takeDown(ctx, n); err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func patchNode(c *call) error {
 	if reset != nil && *reset && !touched["driver"] {
 		return invalid("The reset_interfaces parameter can only be used when changing the node's driver.")
 	}
-	if err := c.checkPatchedReferences(ops); err != nil {
+	if err := c.checkPatchedReferences(n.UUID, ops); err != nil {
 		return err
 	}
 	n, err = c.api.Conductor.UpdateNode(c.r.Context(), c.caller(), n.UUID, func(n *node) error {
@@ -64,7 +64,7 @@ func patchNode(c *call) error {
 }
 
 // checkPatchedReferences looks up what a patch refers to before the transaction.
-func (c *call) checkPatchedReferences(ops []patchOp) error {
+func (c *call) checkPatchedReferences(node string, ops []patchOp) error {
 	for _, op := range ops {
 		name := op.path[0]
 		if name != "chassis_uuid" && name != "parent_node" {
@@ -78,9 +78,9 @@ func (c *call) checkPatchedReferences(ops []patchOp) error {
 			}
 			var err error
 			if name == "chassis_uuid" {
-				err = c.checkReferences(s, "")
+				err = c.checkChassis(s)
 			} else {
-				err = c.checkReferences("", s)
+				err = c.checkParent(node, s)
 			}
 			if err != nil {
 				return err
@@ -170,9 +170,6 @@ func (c *call) checkChange(n, before *node, touched map[string]bool) error {
 	}
 	if before.InstanceUUID != "" && n.InstanceUUID != "" && n.InstanceUUID != before.InstanceUUID {
 		return baremetal.Errorf(baremetal.Conflict, "Node %s is associated with instance %s.", n.UUID, before.InstanceUUID)
-	}
-	if n.ParentNode == n.UUID {
-		return invalid("Node %s cannot be its own parent.", n.UUID)
 	}
 	if touched["maintenance"] && !n.Maintenance {
 		n.MaintenanceReason, n.Fault = "", ""

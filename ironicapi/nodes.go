@@ -99,7 +99,10 @@ func createNode(c *call) error {
 	if err := c.checkNewNode(&n, body); err != nil {
 		return err
 	}
-	if err := c.checkReferences(n.ChassisUUID, n.ParentNode); err != nil {
+	if err := c.checkChassis(n.ChassisUUID); err != nil {
+		return err
+	}
+	if err := c.checkParent(n.UUID, n.ParentNode); err != nil {
 		return err
 	}
 	if err := c.api.Conductor.CreateNode(c.r.Context(), c.caller(), &n); err != nil {
@@ -109,19 +112,37 @@ func createNode(c *call) error {
 	return c.replyNode(http.StatusCreated, &n)
 }
 
-// checkReferences refuses a chassis or parent that does not exist.
-func (c *call) checkReferences(chassis, parent string) error {
-	if chassis != "" {
-		if _, err := c.api.Store.Chassis(c.r.Context(), chassis); err != nil {
-			return asInvalid(err)
-		}
+// checkChassis refuses a chassis that does not exist.
+func (c *call) checkChassis(chassis string) error {
+	if chassis == "" {
+		return nil
 	}
-	if parent != "" {
-		if _, err := c.visibleNode(parent); err != nil {
-			return asInvalid(err)
-		}
+	_, err := c.api.Store.Chassis(c.r.Context(), chassis)
+	return asInvalid(err)
+}
+
+// deepestFamily is how many nodes may be one inside of another.
+const deepestFamily = 8
+
+// checkParent refuses a parent that does not exist, or that is inside of the
+// node: none of the two would be in any list then.
+func (c *call) checkParent(node, parent string) error {
+	if parent == "" {
+		return nil
 	}
-	return nil
+	p, err := c.visibleNode(parent)
+	for depth := 1; err == nil; depth++ {
+		switch {
+		case p.UUID == node:
+			return invalid("Node %s cannot be inside of node %s, which is that node or inside of it.", node, parent)
+		case p.ParentNode == "":
+			return nil
+		case depth == deepestFamily:
+			return invalid("Node %s cannot have a child: it is %d levels inside of other nodes.", parent, depth)
+		}
+		p, err = c.api.Store.Node(c.r.Context(), p.ParentNode)
+	}
+	return asInvalid(err)
 }
 
 // asInvalid turns "not found" into a 400: it is the body that is wrong, not the path.

@@ -106,6 +106,37 @@ func TestPatchRules(t *testing.T) {
 	}
 }
 
+// TestParents: no node is inside of itself, not even by way of others.
+func TestParents(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	in := func(parent string) map[string]any {
+		return map[string]any{"driver": "fake-hardware", "parent_node": parent}
+	}
+	oldest, _ := r.at(115, "POST", "/v1/nodes", map[string]any{"driver": "fake-hardware"}).body["uuid"].(string)
+	line := []string{oldest}
+	for range 8 {
+		child, _ := r.at(115, "POST", "/v1/nodes", in(line[len(line)-1])).body["uuid"].(string)
+		if child == "" {
+			t.Fatalf("the parent of %d generations has no child", len(line))
+		}
+		line = append(line, child)
+	}
+	youngest := line[len(line)-1]
+	for _, c := range []call{
+		{"POST", "/v1/nodes", in(youngest), 115, 400, "levels inside of other nodes"},
+		{"POST", "/v1/nodes", in(instance), 115, 400, "Node " + instance + " could not be found."},
+		{"PATCH", "/v1/nodes/" + oldest, op("add", "/parent_node", oldest), 115, 400, "which is that node or inside of it"},
+		{"PATCH", "/v1/nodes/" + oldest, op("add", "/parent_node", line[1]), 115, 400, "which is that node or inside of it"},
+		{"PATCH", "/v1/nodes/" + line[1], op("replace", "/parent_node", line[3]), 115, 400, "which is that node or inside of it"},
+		{"PATCH", "/v1/nodes/" + youngest, op("replace", "/parent_node", oldest), 115, 200, `"parent_node":"` + oldest + `"`},
+		{"PATCH", "/v1/nodes/" + youngest, op("remove", "/parent_node", nil), 115, 200, `"parent_node":null`},
+		{"PATCH", "/v1/nodes/" + oldest, op("add", "/parent_node", youngest), 115, 200, `"parent_node":"` + youngest + `"`},
+	} {
+		r.want(c)
+	}
+}
+
 func TestResetInterfaces(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

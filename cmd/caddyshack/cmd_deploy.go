@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -24,55 +26,101 @@ type deployCmd struct {
 
 // Run takes the node through manage and provide where needed, then deploys.
 func (cmd deployCmd) Run(ctx context.Context) error {
+	if cmd.Checksum != "" && cmd.Image == "" {
+		return &configError{"--checksum is that of an --image, and none is given"}
+	}
 	c, err := cmd.client()
 	if err != nil {
 		return err
 	}
 	begin := time.Now()
-	if err := cmd.deploy(ctx, c); err != nil {
+	n, err := getNode(ctx, c, cmd.Node)
+	switch {
+	case err != nil:
+		return cmd.explain(err)
+	case n.ProvisionState == "active" && cmd.Image == "":
+		fmt.Printf("%s is active already\n", cmd.Node)
+		return nil
+	case n.ProvisionState == "active":
+		return fmt.Errorf("node %s is active with another deploy; `caddyshack undeploy %s` first", cmd.Node, cmd.Node)
+	case !slices.ContainsFunc(wayUp, func(s wayStep) bool { return slices.Contains(s.from, n.ProvisionState) }):
+		return fmt.Errorf("node %s is in state %q, from which it cannot be deployed", cmd.Node, n.ProvisionState)
+	}
+	if err := cmd.deploy(ctx, c, n); err != nil {
 		return cmd.explain(err)
 	}
 	fmt.Printf("%s is active after %s; `caddyshack console %s` opens its console\n", cmd.Node, time.Since(begin).Round(100*time.Millisecond), cmd.Node)
 	return nil
 }
 
-func (cmd deployCmd) deploy(ctx context.Context, c *gophercloud.ServiceClient) error {
-	n, err := getNode(ctx, c, cmd.Node)
+// wayStep is a verb on the way to active.
+type wayStep struct {
+	from []string
+	verb nodes.TargetProvisionState
+	to   string
+}
+
+var wayUp = []wayStep{
+	{[]string{"enroll", "clean failed", "adopt failed", "inspect failed"}, nodes.TargetManage, "manageable"},
+	{[]string{"manageable"}, nodes.TargetProvide, "available"},
+	{[]string{"available", "deploy failed"}, nodes.TargetActive, "active"},
+}
+
+func (cmd deployCmd) deploy(ctx context.Context, c *gophercloud.ServiceClient, n *nodeView) error {
+	undo, err := cmd.chooseImage(ctx, c, n)
 	if err != nil {
 		return err
 	}
-	if cmd.Image != "" {
-		patch := nodes.UpdateOpts{
-			nodes.UpdateOperation{Op: nodes.AddOp, Path: "/instance_info/image_source", Value: cmd.Image}}
-		if cmd.Checksum != "" {
-			patch = append(patch, nodes.UpdateOperation{Op: nodes.AddOp, Path: "/instance_info/image_checksum", Value: cmd.Checksum})
+	for _, step := range wayUp {
+		if !slices.Contains(step.from, n.ProvisionState) {
+			continue
 		}
-		if _, err := nodes.Update(ctx, c, n.UUID, patch).Extract(); err != nil {
+		n, err = changeState(ctx, c, n.UUID, cmd.Node, step.verb, step.to, cmd.Timeout)
+		switch {
+		case err == nil:
+		case gophercloud.ResponseCodeIs(err, http.StatusBadRequest): // refused at once: the image must not stay
+			if left := undo(ctx); left != nil {
+				return fmt.Errorf("%w (and taking the image back from the node failed: %w)", cmd.explain(err), cmd.explain(left))
+			}
+			return err
+		default:
 			return err
 		}
 	}
-	for _, step := range []struct {
-		from []string
-		verb nodes.TargetProvisionState
-		to   string
-	}{
-		{[]string{"enroll", "clean failed", "adopt failed", "inspect failed"}, nodes.TargetManage, "manageable"},
-		{[]string{"manageable"}, nodes.TargetProvide, "available"},
-		{[]string{"available", "deploy failed"}, nodes.TargetActive, "active"},
-	} {
-		for _, from := range step.from {
-			if n.ProvisionState == from {
-				if n, err = changeState(ctx, c, n.UUID, cmd.Node, step.verb, step.to, cmd.Timeout); err != nil {
-					return err
-				}
-				break
+	return nil
+}
+
+// imageKeys are what instance_info says of an image.
+var imageKeys = []string{"image_source", "image_checksum", "image_os_hash_algo", "image_os_hash_value"}
+
+// chooseImage tells the node its image, in place of all that was said of another
+// one; undo takes that back. Without an image it says which one the node keeps.
+func (cmd deployCmd) chooseImage(ctx context.Context, c *gophercloud.ServiceClient, n *nodeView) (undo func(context.Context) error, err error) {
+	nothing := func(context.Context) error { return nil }
+	if cmd.Image == "" {
+		if s, ok := n.InstanceInfo["image_source"].(string); ok {
+			fmt.Fprintf(os.Stderr, "the image is the node's own, %s; `caddyshack undeploy %s` or --image makes it another one\n", oneLine(s), cmd.Node)
+		}
+		return nothing, nil
+	}
+	wanted := map[string]any{"image_source": cmd.Image}
+	if cmd.Checksum != "" {
+		wanted["image_checksum"] = cmd.Checksum
+	}
+	set := func(ctx context.Context, from, to map[string]any) error {
+		var patch nodes.UpdateOpts
+		for _, key := range imageKeys {
+			path := "/instance_info/" + key
+			if v, ok := to[key]; ok {
+				patch = append(patch, nodes.UpdateOperation{Op: nodes.AddOp, Path: path, Value: v})
+			} else if _, ok := from[key]; ok {
+				patch = append(patch, nodes.UpdateOperation{Op: nodes.RemoveOp, Path: path})
 			}
 		}
+		_, err := nodes.Update(ctx, c, n.UUID, patch).Extract()
+		return err
 	}
-	if n.ProvisionState != "active" {
-		return fmt.Errorf("node %s is in state %q, from which it cannot be deployed", cmd.Node, n.ProvisionState)
-	}
-	return nil
+	return func(ctx context.Context) error { return set(ctx, wanted, n.InstanceInfo) }, set(ctx, n.InstanceInfo, wanted)
 }
 
 // changeState asks for a verb and waits for the state it leads to.

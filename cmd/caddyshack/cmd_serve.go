@@ -13,7 +13,7 @@ import (
 )
 
 type serveCmd struct {
-	Config    string `required:"" type:"path" help:"Configuration file; see caddyshack config example."`
+	Config    string `type:"path" help:"Configuration file; caddyshack config example prints one."`
 	Listen    string `help:"Address of the API, instead of api.listen."`
 	ReadyFile string `type:"path" help:"Write the addresses there, as JSON, once everything serves."`
 
@@ -22,6 +22,9 @@ type serveCmd struct {
 
 // Run serves until a signal; SIGHUP reads the configuration anew.
 func (cmd serveCmd) Run(ctx context.Context) error {
+	if cmd.Config == "" {
+		return &configError{"serve needs --config FILE; `caddyshack config example > FILE` makes one, and `caddyshack demo` needs none"}
+	}
 	cfg, err := cmd.load()
 	if err != nil {
 		return err
