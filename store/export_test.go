@@ -7,6 +7,9 @@ import (
 	"caddyshack/baremetal"
 )
 
+// Unnamed is how the placeholders of a query are written for SQLite.
+var Unnamed = unnamed
+
 // PlanOfNodes is how the database would find the nodes of a query.
 func (s *Store) PlanOfNodes(ctx context.Context, q baremetal.NodeQuery) (string, error) {
 	sel, err := s.nodeSelection(ctx, q)

@@ -112,15 +112,6 @@ func (s *Store) CreateNode(ctx context.Context, n *baremetal.Node) error {
 	return err
 }
 
-// nextID counts rows of a table in the order in which their transactions commit.
-func nextID(ctx context.Context, tx *tx, table string) (id int64, err error) {
-	found, err := queryRow(ctx, tx, []any{&id}, "UPDATE counters SET value = value + 1 WHERE name = $1 RETURNING value", table)
-	if err == nil && !found {
-		err = fmt.Errorf("no counter for %s", table)
-	}
-	return id, err
-}
-
 // stamp is the time for CreatedAt, UpdatedAt and history (see the package's text).
 func (s *Store) stamp(ctx context.Context) (time.Time, error) {
 	if s.clock.ask == nil {
@@ -244,19 +235,19 @@ func (s *Store) changeNode(ctx context.Context, tx *tx, n *baremetal.Node, now t
 func writeColumns(ctx context.Context, tx *tx, id int64, old, args *[nodeColumnCount]any) error {
 	var set strings.Builder
 	values := make([]any, 0, 16)
-	values = append(values, id)
 	set.WriteString("UPDATE nodes SET ")
 	for i, column := range nodeColumns {
 		if args[i] == old[i] {
 			continue
 		}
-		if len(values) > 1 {
+		if len(values) > 0 {
 			set.WriteString(", ")
 		}
 		values = append(values, args[i])
 		fmt.Fprintf(&set, "%s = $%d", column, len(values))
 	}
-	set.WriteString(" WHERE id = $1")
+	values = append(values, id)
+	fmt.Fprintf(&set, " WHERE id = $%d", len(values))
 	_, err := tx.exec(ctx, set.String(), values...)
 	return err
 }

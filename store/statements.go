@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"database/sql"
+	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -37,7 +39,7 @@ func (s *statements) prepared(ctx context.Context, query string) (*sql.Stmt, err
 	if stmt != nil || full {
 		return stmt, nil
 	}
-	stmt, err := s.db.PrepareContext(ctx, query)
+	stmt, err := s.db.PrepareContext(ctx, unnamed(query))
 	if err != nil {
 		return nil, err
 	}
@@ -48,6 +50,21 @@ func (s *statements) prepared(ctx context.Context, query string) (*sql.Stmt, err
 	}
 	s.byQuery[query] = stmt
 	return stmt, nil
+}
+
+// unnamed writes the placeholders $1, $2, … of a query as ?, if they come in
+// their order, each once: SQLite takes $1 for a name, and its driver asks for
+// every name at every run. No query has a $ in a text.
+func unnamed(query string) string {
+	parts := strings.Split(query, "$")
+	for i := 1; i < len(parts); i++ {
+		rest, ok := strings.CutPrefix(parts[i], strconv.Itoa(i))
+		if !ok || rest != "" && rest[0] >= '0' && rest[0] <= '9' {
+			return query
+		}
+		parts[i] = rest
+	}
+	return strings.Join(parts, "?")
 }
 
 func (s *statements) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {

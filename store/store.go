@@ -48,6 +48,7 @@ type engine interface {
 // tx is a write transaction.
 type tx struct {
 	querier
+	ids   *ids     // nil = each is counted in the database
 	wakes []string // nodes to wake once committed
 }
 

@@ -16,6 +16,7 @@ type writer struct {
 	sql   *statements
 	start moment
 	wakes *wakes
+	ids   *ids
 	noted time.Time // when noteClock last wrote
 	queue chan *request
 	quit  chan struct{}
@@ -39,7 +40,7 @@ const maxBatch = 256
 var errClosed = errors.New("the store is closed")
 
 func startWriter(conn *sql.Conn, start moment, w *wakes) *writer {
-	wr := &writer{conn: conn, sql: newStatements(conn), start: start, wakes: w,
+	wr := &writer{conn: conn, sql: newStatements(conn), start: start, wakes: w, ids: newIDs(),
 		queue: make(chan *request, maxBatch), quit: make(chan struct{}), ended: make(chan struct{})}
 	go wr.run()
 	return wr
@@ -153,6 +154,7 @@ func (w *writer) batch(ctx context.Context, batch []*request) (err error) {
 	if _, err := w.sql.exec(ctx, "COMMIT"); err != nil {
 		return errors.Join(err, w.rollback(ctx))
 	}
+	w.ids.settle(true)
 	return nil
 }
 
@@ -163,14 +165,15 @@ func (w *writer) one(ctx context.Context, r *request, alone bool) error {
 		return nil //nolint:nilerr // it is the caller's, not the transaction's
 	}
 	if alone {
-		r.run(ctx, w.sql)
+		r.run(ctx, w.sql, w.ids)
 		return nil
 	}
 	if _, err := w.sql.exec(ctx, "SAVEPOINT change"); err != nil {
 		return err
 	}
-	r.run(ctx, w.sql)
+	r.run(ctx, w.sql, w.ids)
 	if r.err != nil || r.panic != nil {
+		w.ids.settle(false)
 		if _, err := w.sql.exec(ctx, "ROLLBACK TO change"); err != nil {
 			return errors.Join(fmt.Errorf("undoing a change: %w", err), r.err)
 		}
@@ -180,14 +183,15 @@ func (w *writer) one(ctx context.Context, r *request, alone bool) error {
 }
 
 // run keeps a panic of the change for its caller, so that it ends where it belongs.
-func (r *request) run(ctx context.Context, q querier) {
+func (r *request) run(ctx context.Context, q querier, numbers *ids) {
 	defer func() { r.panic = recover() }()
-	t := &tx{querier: q}
+	t := &tx{querier: q, ids: numbers}
 	r.err = r.change(ctx, t)
 	r.wakes = t.wakes
 }
 
 func (w *writer) rollback(ctx context.Context) error {
+	w.ids.settle(false)
 	_, err := w.sql.exec(ctx, "ROLLBACK")
 	return err
 }
