@@ -105,7 +105,7 @@ test-nfs: go-version ## A kernel's NFS mount in a guest, other servers, stressor
 
 .PHONY: test-networks
 test-networks: build ## VLAN switches with real frames, and Pis of two tenants that boot through one, in network namespaces and a guest (as root)
-	@$(GO) test -tags switches -count=1 -timeout 10m ./drivers/switches/...
+	@$(GO) test -tags switches -count=1 -timeout 10m ./drivers/switches/... ./internal/ingress
 	@CADDYSHACK_BIN=$(abspath $(BIN)) $(GO) test -tags switches -count=1 -timeout 10m ./e2e/networks
 
 .PHONY: test-debian

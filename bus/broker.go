@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -24,6 +25,10 @@ type BrokerConfig struct {
 	TLSListen string
 	// TLS is needed with TLSListen and must hold a certificate.
 	TLS *tls.Config
+	// Control is asked about each listener's socket before it is bound, as that of
+	// net.ListenConfig; nil = nothing is asked. With it the server itself listens
+	// on loopback, and plain connections are handed on as those over TLS are.
+	Control func(network, address string, c syscall.RawConn) error
 	// Users may connect; nobody else may.
 	Users []User
 	// StoreDir keeps retained messages over a restart. "" = a folder in memory
@@ -37,8 +42,9 @@ type BrokerConfig struct {
 // Broker is an MQTT 3.1.1 broker inside this process.
 type Broker struct {
 	srv     *server.Server
-	addr    string
-	tls     *tlsFront // nil without TLSListen
+	addr    string // where plain MQTT is served
+	plain   *front // nil without Control
+	tls     *front // nil without TLSListen
 	log     *brokerLog
 	scratch *scratch // removed by Close; nil = none
 	once    sync.Once
@@ -62,6 +68,9 @@ func StartBroker(cfg BrokerConfig) (_ *Broker, err error) {
 	host, port, err := splitListen(cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("starting the MQTT broker: %w", err)
+	}
+	if cfg.Control != nil {
+		host, port = "127.0.0.1", -1
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -106,12 +115,31 @@ func StartBroker(cfg BrokerConfig) (_ *Broker, err error) {
 		return nil, fmt.Errorf("starting the MQTT broker on %s: %w", cfg.Listen, err)
 	}
 	b.addr = net.JoinHostPort(host, strconv.Itoa(opts.MQTT.Port))
-	if cfg.TLSListen != "" {
-		if b.tls, err = startTLSFront(cfg.TLSListen, cfg.TLS, b.addr, cfg.Log); err != nil {
-			return nil, fmt.Errorf("starting the MQTT broker on %s: %w", cfg.TLSListen, err)
-		}
+	if err = b.startFronts(&cfg); err != nil {
+		return nil, err
 	}
 	return b, nil
+}
+
+// startFronts binds the listeners that stand before the server's own.
+func (b *Broker) startFronts(cfg *BrokerConfig) (err error) {
+	backend := b.addr
+	if cfg.Control != nil {
+		if b.plain, err = startFront(cfg.Listen, cfg.Control, nil, backend, cfg.Log); err != nil {
+			return fmt.Errorf("starting the MQTT broker on %s: %w", cfg.Listen, err)
+		}
+		b.addr = b.plain.listener.Addr().String()
+	}
+	if cfg.TLSListen == "" {
+		return nil
+	}
+	if err = checkCertificates(cfg.TLS); err == nil {
+		b.tls, err = startFront(cfg.TLSListen, cfg.Control, cfg.TLS, backend, cfg.Log)
+	}
+	if err != nil {
+		return fmt.Errorf("starting the MQTT broker on %s: %w", cfg.TLSListen, err)
+	}
+	return nil
 }
 
 // URL is the plain address as clients take it: tcp://host:port.
@@ -128,8 +156,10 @@ func (b *Broker) TLSURL() string {
 // Close stops the broker and waits until it is gone.
 func (b *Broker) Close() {
 	b.once.Do(func() {
-		if b.tls != nil {
-			b.tls.close()
+		for _, f := range []*front{b.plain, b.tls} {
+			if f != nil {
+				f.close()
+			}
 		}
 		if b.srv != nil {
 			b.log.closing.Store(true)

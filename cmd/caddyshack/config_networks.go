@@ -21,6 +21,7 @@ type NetworkConfig struct {
 	Address  string   `toml:"address"`
 	Purposes []string `toml:"purposes"`
 	Isolated bool     `toml:"isolated"`
+	Routed   bool     `toml:"routed"`
 	DHCP     bool     `toml:"dhcp"`
 	Range    string   `toml:"dhcp_range"`
 }
@@ -130,7 +131,7 @@ func (c *Config) fleet() (*switches.Fleet, error) {
 func (c *Config) catalog() (*networks.Catalog, error) {
 	var all []networks.Network
 	for _, n := range c.Networks {
-		out := networks.Network{Name: n.Name, VLAN: n.VLAN, Isolated: n.Isolated}
+		out := networks.Network{Name: n.Name, VLAN: n.VLAN, Isolated: n.Isolated, Routed: n.Routed}
 		for _, p := range n.Purposes {
 			out.Purposes = append(out.Purposes, baremetal.NetworkKind(p))
 		}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,6 +40,10 @@ type daemon struct {
 	builtins map[string]images.Builtin
 	// wrapStore lets a test come between the conductor and its store; nil = nothing does.
 	wrapStore func(conductor.Store) conductor.Store
+
+	// apart is asked about each socket that is not for nodes before it is bound;
+	// nil = there are no networks of nodes to keep away from it.
+	apart func(network, address string, c syscall.RawConn) error
 
 	metrics   *prometheus.Registry
 	store     *store.Store
@@ -91,7 +96,7 @@ func (d *daemon) open(ctx context.Context) error {
 	d.strays = make(chan astray, 16)
 	d.dhcpEvents = newDHCPMetrics(d.metrics)
 	for _, part := range []func(context.Context) error{
-		d.openState, d.openCertificate, d.openAPIListener, d.openBroker, d.openOS, d.openBoot, d.openDHCP, d.openBootOffer, d.openConsoles, d.openFleet, d.openNetworks,
+		d.openState, d.openApart, d.openCertificate, d.openAPIListener, d.openBroker, d.openOS, d.openBoot, d.openDHCP, d.openBootOffer, d.openConsoles, d.openFleet, d.openNetworks,
 		d.openConductor, d.openAPI,
 	} {
 		if err := part(ctx); err != nil {
@@ -304,7 +309,7 @@ func (d *daemon) openAPIListener(context.Context) error {
 	if !d.cfg.has(roleAPI) {
 		return nil
 	}
-	l, err := net.Listen("tcp", d.cfg.API.Listen) //nolint:noctx // binding does not block
+	l, err := d.listen("tcp", d.cfg.API.Listen)
 	if err != nil {
 		return fmt.Errorf("binding the API to %s: %w; choose another address with --listen or api.listen", d.cfg.API.Listen, err)
 	}

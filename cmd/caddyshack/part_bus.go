@@ -29,7 +29,7 @@ func (d *daemon) openBroker(ctx context.Context) error {
 		for _, u := range c.Units {
 			users = append(users, bus.User{Name: u.ID, Password: u.Password})
 		}
-		cfg := bus.BrokerConfig{Listen: c.Listen, TLSListen: c.TLSListen, Users: users, Log: d.log.With("part", "broker")}
+		cfg := bus.BrokerConfig{Listen: c.Listen, TLSListen: c.TLSListen, Control: d.apart, Users: users, Log: d.log.With("part", "broker")}
 		if c.TLSListen != "" {
 			cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
 			if err != nil {

@@ -18,7 +18,7 @@ func (d *daemon) openConsoles(ctx context.Context) error {
 	c := d.cfg.Console
 	s := &console.Service{
 		Addr: c.Listen, PublicURL: c.PublicURL, BindHost: c.BindHost, PortMin: c.PortMin, PortMax: c.PortMax,
-		Insecure: c.Insecure, StateDir: filepath.Join(d.cfg.StateDir, "consoles"), Pages: web.Dist(), PagesVersion: web.Version(), Logger: d.log.With("part", "console"),
+		Control: d.apart, Insecure: c.Insecure, StateDir: filepath.Join(d.cfg.StateDir, "consoles"), Pages: web.Dist(), PagesVersion: web.Version(), Logger: d.log.With("part", "console"),
 	}
 	if d.cfg.has(roleConductor) {
 		s.OnPrompt = d.sawPrompt

@@ -66,6 +66,7 @@ func (d *daemon) runNetworks(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		d.settleMoves(ctx)
+		d.watchForwarding()
 		select {
 		case <-ctx.Done():
 			return nil

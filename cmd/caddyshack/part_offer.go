@@ -41,7 +41,7 @@ func (d *daemon) openOffer(c offerConfig) (*offer, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", c.listen) //nolint:noctx // binding does not block
+	l, err := d.listen("tcp", c.listen)
 	if err != nil {
 		return nil, fmt.Errorf("offering %s at %s: %w; choose another address with %s", c.what, c.listen, err, c.key)
 	}

@@ -22,7 +22,7 @@ func (s *Service) bindRaw(ctx context.Context, port int) (net.Listener, error) {
 	if port == 0 {
 		first, last = s.PortMin, s.PortMax
 	}
-	var lc net.ListenConfig
+	lc := net.ListenConfig{Control: s.Control}
 	for p := first; p <= last; p++ {
 		ln, err := lc.Listen(ctx, "tcp", net.JoinHostPort(s.BindHost, strconv.Itoa(p)))
 		if err == nil {

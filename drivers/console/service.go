@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -63,6 +64,9 @@ type Service struct {
 	// OnPrompt is told of a node whose output has come to end with a login or
 	// shell prompt, while its console runs; nil means nobody. It must not block.
 	OnPrompt func(nodeID string)
+	// Control is asked about each listener's socket before it is bound, as that of
+	// net.ListenConfig; nil = nothing is asked.
+	Control func(network, address string, c syscall.RawConn) error
 	// Logger gets who watches what, never a token; nil discards.
 	Logger *slog.Logger
 
@@ -101,7 +105,7 @@ func (s *Service) Listen(ctx context.Context) error {
 	if err := s.checkSettings(); err != nil {
 		return err
 	}
-	var lc net.ListenConfig
+	lc := net.ListenConfig{Control: s.Control}
 	ln, err := lc.Listen(ctx, "tcp", s.Addr)
 	if err != nil {
 		return fmt.Errorf("binding the web console: %w", err)

@@ -27,6 +27,9 @@ type Network struct {
 	// that share it: their ports cannot send to each other. One that is not
 	// isolated is the boot network of one node.
 	Isolated bool
+	// Routed: what nodes in it send to other networks is forwarded on purpose, by
+	// who keeps them apart himself.
+	Routed bool
 }
 
 // NativeBoot is the purpose of networks that nodes boot from for good, without

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -20,17 +21,24 @@ const maxRecord = 512
 // one record whatever its size, and a unit's buffer takes 1024 bytes.
 const maxCertificates = 1024
 
+// relayed is the longest piece that is handed on elsewhere, in bytes.
+const relayed = 4096
+
+// control is what net.ListenConfig asks about a socket before it is bound.
+type control = func(network, address string, c syscall.RawConn) error
+
 const (
 	tlsHandshake = 15 * time.Second // an ESP8266 needs several seconds
-	tlsDial      = 5 * time.Second
+	frontDial    = 5 * time.Second
 	// A connection without a byte in either direction for this long is dead: it
 	// is several times the contract's keepalive.
-	tlsIdle  = 5 * time.Minute
-	tlsFlush = 10 * time.Second
+	frontIdle  = 5 * time.Minute
+	frontFlush = 10 * time.Second
 )
 
-// tlsFront takes TLS connections and hands their content to the plain listener.
-type tlsFront struct {
+// front takes connections, over TLS or plain, and hands their content to the
+// server's own listener.
+type front struct {
 	listener net.Listener
 	backend  string
 	log      *slog.Logger
@@ -39,26 +47,24 @@ type tlsFront struct {
 	work     sync.WaitGroup
 }
 
-func startTLSFront(listen string, cfg *tls.Config, backend string, log *slog.Logger) (*tlsFront, error) {
-	if cfg == nil || (len(cfg.Certificates) == 0 && cfg.GetCertificate == nil) {
-		return nil, errNoCertificate
-	}
-	if err := checkCertificates(cfg); err != nil {
-		return nil, err
-	}
+// control is asked about the socket before it is bound; cfg nil = no TLS.
+func startFront(listen string, control control, cfg *tls.Config, backend string, log *slog.Logger) (*front, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
+	l, err := (&net.ListenConfig{Control: control}).Listen(ctx, "tcp", listen)
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	f := &tlsFront{listener: l, backend: backend, log: log, ctx: ctx, cancel: cancel}
+	f := &front{listener: l, backend: backend, log: log, ctx: ctx, cancel: cancel}
 	f.work.Go(func() { f.accept(cfg) })
 	return f, nil
 }
 
 // checkCertificates refuses what no unit could take.
 func checkCertificates(cfg *tls.Config) error {
+	if cfg == nil || (len(cfg.Certificates) == 0 && cfg.GetCertificate == nil) {
+		return errNoCertificate
+	}
 	for _, c := range cfg.Certificates {
 		size := 4 + 3 // header, length of the list
 		for _, one := range c.Certificate {
@@ -72,13 +78,13 @@ func checkCertificates(cfg *tls.Config) error {
 	return nil
 }
 
-func (f *tlsFront) close() {
+func (f *front) close() {
 	f.cancel()
 	_ = f.listener.Close()
 	f.work.Wait()
 }
 
-func (f *tlsFront) accept(cfg *tls.Config) {
+func (f *front) accept(cfg *tls.Config) {
 	for {
 		conn, err := f.listener.Accept()
 		if f.ctx.Err() != nil {
@@ -89,39 +95,44 @@ func (f *tlsFront) accept(cfg *tls.Config) {
 		}
 		if err != nil {
 			// Out of file descriptors, most likely: others may end soon.
-			f.log.Warn("accepting an MQTT connection over TLS", "error", err)
+			f.log.Warn("accepting an MQTT connection", "error", err)
 			select {
 			case <-time.After(100 * time.Millisecond):
 			case <-f.ctx.Done():
 			}
 			continue
 		}
-		f.work.Go(func() { f.serve(tls.Server(conn, cfg)) })
+		f.work.Go(func() { f.serve(conn, cfg) })
 	}
 }
 
-func (f *tlsFront) serve(front *tls.Conn) {
-	defer func() { _ = front.Close() }()
-	hs, cancel := context.WithTimeout(f.ctx, tlsHandshake)
-	err := front.HandshakeContext(hs)
-	cancel()
-	if err != nil {
-		f.log.Debug("MQTT over TLS: handshake", "peer", front.RemoteAddr(), "error", err)
-		return
+func (f *front) serve(client net.Conn, cfg *tls.Config) {
+	defer func() { _ = client.Close() }()
+	most := relayed
+	if cfg != nil {
+		over := tls.Server(client, cfg)
+		hs, cancel := context.WithTimeout(f.ctx, tlsHandshake)
+		err := over.HandshakeContext(hs)
+		cancel()
+		if err != nil {
+			f.log.Debug("MQTT over TLS: handshake", "peer", client.RemoteAddr(), "error", err)
+			return
+		}
+		client, most = over, maxRecord
 	}
-	back, err := (&net.Dialer{Timeout: tlsDial}).DialContext(f.ctx, "tcp", f.backend)
+	back, err := (&net.Dialer{Timeout: frontDial}).DialContext(f.ctx, "tcp", f.backend)
 	if err != nil {
-		f.log.Warn("MQTT over TLS: reaching the broker", "error", err)
+		f.log.Warn("reaching the MQTT broker behind its listener", "error", err)
 		return
 	}
 	defer func() { _ = back.Close() }()
 	// Either side's end, or the front's, ends both.
-	shut := func() { _, _ = front.Close(), back.Close() }
+	shut := func() { _, _ = client.Close(), back.Close() }
 	stop := context.AfterFunc(f.ctx, shut)
 	defer stop()
 	var up sync.WaitGroup
-	up.Go(func() { defer shut(); relay(back, front, 4096) })
-	relay(front, back, maxRecord)
+	up.Go(func() { defer shut(); relay(back, client, relayed) })
+	relay(client, back, most)
 	shut()
 	up.Wait()
 }
@@ -130,10 +141,10 @@ func (f *tlsFront) serve(front *tls.Conn) {
 func relay(to, from net.Conn, size int) {
 	buf := make([]byte, size)
 	for {
-		_ = from.SetReadDeadline(time.Now().Add(tlsIdle))
+		_ = from.SetReadDeadline(time.Now().Add(frontIdle))
 		n, err := from.Read(buf)
 		if n > 0 {
-			_ = to.SetWriteDeadline(time.Now().Add(tlsFlush))
+			_ = to.SetWriteDeadline(time.Now().Add(frontFlush))
 			if _, werr := io.Writer(to).Write(buf[:n]); werr != nil {
 				return
 			}

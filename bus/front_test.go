@@ -8,11 +8,14 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/binary"
+	"errors"
 	"io"
 	"math/big"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -147,5 +150,44 @@ func TestTLSNeedsACertificate(t *testing.T) {
 	if err == nil {
 		b.Close()
 		t.Fatal("it starts")
+	}
+}
+
+// With Control, all that is reached from elsewhere is bound under it, and
+// messages pass as without.
+func TestControlSeesEveryListener(t *testing.T) {
+	t.Parallel()
+	cert, _ := certificate(t)
+	var mu sync.Mutex
+	var asked []string
+	b, err := bus.StartBroker(bus.BrokerConfig{
+		Users: bustest.Users("bpu-1"), Listen: "127.0.0.1:0", TLSListen: "127.0.0.1:0", TLS: &tls.Config{Certificates: []tls.Certificate{cert}},
+		Control: func(_, address string, _ syscall.RawConn) error {
+			mu.Lock()
+			defer mu.Unlock()
+			asked = append(asked, address)
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	mu.Lock()
+	if len(asked) != 2 {
+		t.Errorf("asked about %q, want the plain listener and that for TLS", asked)
+	}
+	mu.Unlock()
+	unit := bustest.Listen(t, b.URL(), "bpu-1", topic("bpu-1", "cmd"))
+	big := strings.Repeat("x", 20_000)
+	bustest.Listen(t, b.URL(), bustest.ControllerUser).Send(t, topic("bpu-1", "cmd"), big, false)
+	if m := unit.Next(t); string(m.Payload) != big {
+		t.Errorf("%d bytes came through", len(m.Payload))
+	}
+
+	forbidden := errors.New("not here")
+	_, err = bus.StartBroker(bus.BrokerConfig{Users: bustest.Users(), Control: func(string, string, syscall.RawConn) error { return forbidden }})
+	if !errors.Is(err, forbidden) {
+		t.Errorf("a listener that may not be: %v", err)
 	}
 }
