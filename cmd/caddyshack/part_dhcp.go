@@ -118,39 +118,53 @@ func (d *daemon) openOwnAddresses() (map[netip.Addr]*pxe.Addresses, error) {
 	return own, nil
 }
 
-// openOwnDHCP binds a DHCP server in each network of its own that has one.
+// openOwnDHCP binds a DHCP server in each network of its own that has one; all
+// at once, since each looks for other servers first, for seconds.
 func (d *daemon) openOwnDHCP(ctx context.Context) error {
 	if d.boot == nil {
 		return nil
 	}
+	servers := make([]*dhcpd.Server, len(d.cfg.Networks))
+	g, gctx := errgroup.WithContext(ctx)
 	for i := range d.cfg.Networks {
-		n := &d.cfg.Networks[i]
-		if !n.DHCP {
-			continue
+		if n := &d.cfg.Networks[i]; n.DHCP {
+			g.Go(func() (err error) {
+				servers[i], err = d.listenOwnDHCP(gctx, n)
+				return err
+			})
 		}
-		server, err := netip.ParsePrefix(n.Address)
-		if err != nil {
-			return err // check has looked
-		}
-		name, _, err := interfaceWith(server.Addr())
-		if err != nil {
-			return err
-		}
-		if name == "" {
-			return bad("networks.address", "network %q: no interface of this machine has the address %s (`ip -br addr` lists them)", n.Name, server.Addr())
-		}
-		c := &d.cfg.DHCP
-		s, err := dhcpd.Listen(ctx, dhcpd.Config{Interface: name, Mode: dhcpd.Full,
-			Given:    dhcpd.Given{Server: server.Addr(), Subnet: server.Masked(), Lease: c.LeaseTime.Duration},
-			Machines: d.boot.service.Own[server.Addr()].Table, Force: c.Force, ProbeEvery: c.ProbeInterval.Duration,
-			OnEvent: d.dhcpEvent, Log: d.log.With("part", "dhcp", "network", n.Name)})
-		if err != nil {
-			return fmt.Errorf("network %q: %w", n.Name, err)
-		}
-		d.dhcp = append(d.dhcp, s)
-		d.onClose(s.Close)
 	}
-	return nil
+	err := g.Wait()
+	for _, s := range servers {
+		if s != nil {
+			d.dhcp = append(d.dhcp, s)
+			d.onClose(s.Close)
+		}
+	}
+	return err
+}
+
+func (d *daemon) listenOwnDHCP(ctx context.Context, n *NetworkConfig) (*dhcpd.Server, error) {
+	server, err := netip.ParsePrefix(n.Address)
+	if err != nil {
+		return nil, err // check has looked
+	}
+	name, _, err := interfaceWith(server.Addr())
+	if err != nil {
+		return nil, err
+	}
+	if name == "" {
+		return nil, bad("networks.address", "network %q: no interface of this machine has the address %s (`ip -br addr` lists them)", n.Name, server.Addr())
+	}
+	c := &d.cfg.DHCP
+	s, err := dhcpd.Listen(ctx, dhcpd.Config{Interface: name, Mode: dhcpd.Full,
+		Given:    dhcpd.Given{Server: server.Addr(), Subnet: server.Masked(), Lease: c.LeaseTime.Duration},
+		Machines: d.boot.service.Own[server.Addr()].Table, Force: c.Force, ProbeEvery: c.ProbeInterval.Duration,
+		OnEvent: d.dhcpEvent, Log: d.log.With("part", "dhcp", "network", n.Name)})
+	if err != nil {
+		return nil, fmt.Errorf("network %q: %w", n.Name, err)
+	}
+	return s, nil
 }
 
 // openDHCP binds the DHCP servers that this process has.
