@@ -6,13 +6,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,17 +35,27 @@ const switchID = "02:00:00:00:77:01"
 
 // site is the program with a simulated unit of three Pis, each in its namespace.
 type site struct {
-	t    *testing.T
-	w    *world
-	api  string
-	bin  string
-	pis  []*netns.NS
-	uuid map[string]string // by name
+	t       *testing.T
+	w       *world
+	api     string
+	broker  string // its URL
+	bin     string
+	dir     string
+	program *program
+	pis     []*netns.NS
+	uuid    map[string]string // of nodes, by name
+	ports   map[int]string    // of their ports, by slot
+}
+
+// program is the running one.
+type program struct {
+	cmd    *exec.Cmd
+	exited chan struct{}
 }
 
 func startSite(t *testing.T, w *world) *site {
 	t.Helper()
-	s := &site{t: t, w: w, bin: os.Getenv("CADDYSHACK_BIN"), uuid: map[string]string{}}
+	s := &site{t: t, w: w, bin: os.Getenv("CADDYSHACK_BIN"), dir: t.TempDir(), uuid: map[string]string{}, ports: map[int]string{}}
 	if _, err := os.Stat(s.bin); err != nil {
 		t.Fatalf("CADDYSHACK_BIN must name the built program: run `make test-networks` (%v)", err)
 	}
@@ -54,32 +67,26 @@ func startSite(t *testing.T, w *world) *site {
 		t.Cleanup(func() { _ = n.Close() })
 		s.pis = append(s.pis, n)
 	}
-	broker := s.serve()
-	s.plugIn(broker)
+	s.refusesForwarding()
+	s.serve()
+	s.plugIn(s.broker)
 	return s
 }
 
-// serve writes the configuration and starts the program; it returns the broker's URL.
-func (s *site) serve() string {
-	t := s.t
-	t.Helper()
-	dir := t.TempDir()
+// configure writes the configuration, with ports for API and broker.
+func (s *site) configure(api, broker string) string {
+	s.t.Helper()
 	var networks strings.Builder
 	for _, v := range vlans {
-		purposes := ""
-		if v.name == "boot" {
-			purposes = `purposes = ["provisioning", "cleaning"]`
-		}
-		fmt.Fprintf(&networks, "[[networks]]\nname = %q\nvlan = %d\naddress = %q\ndhcp = true\ndhcp_range = %q\n%s\n", v.name, v.vlan, v.address,
-			strings.Replace(v.address, ".1/24", ".100-", 1)+strings.Replace(v.address, ".1/24", ".199", 1), purposes)
+		fmt.Fprintf(&networks, "[[networks]]\nname = %q\nvlan = %d\naddress = %q\ndhcp = true\ndhcp_range = %q\npurposes = %s\n", v.name, v.vlan, v.address,
+			strings.Replace(v.address, ".1/24", ".100-", 1)+strings.Replace(v.address, ".1/24", ".199", 1), v.purposes)
 	}
-	config := filepath.Join(dir, "caddyshack.toml")
 	text := fmt.Sprintf(`state_dir = %q
 [api]
-listen = "%[2]s:0"
+listen = "%[2]s:%[6]s"
 insecure = true
 [broker]
-listen = "%[2]s:0"
+listen = "%[2]s:%[7]s"
 [[broker.units]]
 id = "bpu-1"
 password = "unit"
@@ -98,13 +105,57 @@ name = "rack"
 kind = "openvswitch"
 ovsdb = %[5]q
 bridge = "br0"
-uplinks = ["u10", "u20", "u30"]
+uplinks = ["u10", "u20", "u30", "trunk"]
 idle_vlan = 999
-`, filepath.Join(dir, "state"), management, networks.String(), switchID, s.w.Database)
+`, filepath.Join(s.dir, "state"), management, networks.String(), switchID, s.w.Database, api, broker)
+	config := filepath.Join(s.dir, "caddyshack.toml")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return config
+}
+
+// refusesForwarding: the program does not start where nodes would reach each
+// other by way of this machine.
+func (s *site) refusesForwarding() {
+	s.t.Helper()
+	here := netns.Current()
+	defer func() { _ = here.Close() }()
+	if err := forward(here, "net20", true); err != nil {
+		s.t.Fatal(err)
+	}
+	if out := s.run(true, s.bin, "serve", "--config", s.configure("0", "0")); !strings.Contains(out, "sysctl -w net/ipv4/conf/net20/forwarding=0") {
+		s.t.Errorf("on a machine that forwards:\n%s", out)
+	}
+	if err := forward(here, "net20", false); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// serve starts the program and waits until it serves.
+func (s *site) serve() {
+	s.t.Helper()
+	s.start()
+	if !s.ready() {
+		s.t.Fatal("the program ended")
+	}
+}
+
+// start starts the program; the one after one that was killed gets its ports.
+func (s *site) start() {
+	t := s.t
+	t.Helper()
+	port := func(url string) string {
+		if url == "" {
+			return "0"
+		}
+		return url[strings.LastIndexByte(url, ':')+1:]
+	}
+	config := s.configure(port(s.api), port(s.broker))
+	readyFile := filepath.Join(s.dir, "ready")
+	if err := os.Remove(readyFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
-	readyFile := filepath.Join(dir, "ready")
 	cmd := exec.CommandContext(t.Context(), s.bin, "serve", "--config", config, "--ready-file", readyFile)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
@@ -112,30 +163,45 @@ idle_vlan = 999
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	exited := make(chan struct{})
+	p := &program{cmd, make(chan struct{})}
+	s.program = p
 	go func() {
 		_ = cmd.Wait()
-		close(exited)
+		close(p.exited)
 	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-exited
+		p.kill()
 		if t.Failed() {
 			t.Logf("the program's log, without what only looks:\n%s", withoutReads(log.String()))
 		}
 	})
+}
+
+// ready waits until the program serves, and tells whether it does: false if it
+// has ended.
+func (s *site) ready() (serves bool) {
+	s.t.Helper()
 	var ready struct{ API, MQTT string }
 	s.eventually("the program is ready", func() bool {
-		select {
-		case <-exited:
-			t.Fatal("the program ended")
-		default:
+		text, err := os.ReadFile(filepath.Join(s.dir, "ready"))
+		if serves = err == nil && json.Unmarshal(text, &ready) == nil; serves {
+			s.api, s.broker = ready.API, ready.MQTT
+			return true
 		}
-		text, err := os.ReadFile(readyFile)
-		return err == nil && json.Unmarshal(text, &ready) == nil
+		select {
+		case <-s.program.exited:
+			return true
+		default:
+			return false
+		}
 	})
-	s.api = ready.API
-	return ready.MQTT
+	return serves
+}
+
+// kill is kill -9.
+func (p *program) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.exited
 }
 
 // withoutReads leaves the polling of tests out of a log.
@@ -178,9 +244,9 @@ func (s *site) plugIn(broker string) {
 	}
 }
 
-// enter creates the nodes, and brings them to available.
-func (s *site) enter() {
-	for slot := 1; slot <= 3; slot++ {
+// enter creates nodes for the first slots, and brings them to available.
+func (s *site) enter(slots int) {
+	for slot := 1; slot <= slots; slot++ {
 		name := fmt.Sprintf("caddy-%d", slot)
 		n := s.request("POST", "/v1/nodes", map[string]any{"name": name, "driver": "caddy",
 			"driver_info": map[string]any{"backplane_unit": "bpu-1", "slot": slot, "serial_number": fmt.Sprintf("c0ff01%02x", slot)}}, http.StatusCreated)
@@ -188,24 +254,22 @@ func (s *site) enter() {
 		if got := n["network_interface"]; got != "switch" {
 			s.t.Errorf("network_interface is %v by default, want switch", got)
 		}
-		mac := fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", piMAC(slot)[0], piMAC(slot)[1], piMAC(slot)[2], piMAC(slot)[3], piMAC(slot)[4], piMAC(slot)[5])
-		s.request("POST", "/v1/ports", map[string]any{"node_uuid": s.uuid[name], "address": mac,
+		p := s.request("POST", "/v1/ports", map[string]any{"node_uuid": s.uuid[name], "address": mac(slot),
 			"local_link_connection": map[string]any{"switch_id": switchID, "port_id": fmt.Sprintf("p%d", slot)}}, http.StatusCreated)
+		s.ports[slot], _ = p["uuid"].(string)
 	}
 	s.verbAll("manage", "manageable")
 	s.verbAll("provide", "available")
 }
 
-// names are the nodes'.
-func names() []string { return []string{"caddy-1", "caddy-2", "caddy-3"} }
-
 // verbAll asks all nodes for a verb at once, and waits until all have reached the state.
 func (s *site) verbAll(verb, state string) {
 	s.t.Helper()
-	for _, name := range names() {
+	names := slices.Sorted(maps.Keys(s.uuid))
+	for _, name := range names {
 		s.request("PUT", "/v1/nodes/"+name+"/states/provision", map[string]any{"target": verb}, http.StatusAccepted)
 	}
-	for _, name := range names() {
+	for _, name := range names {
 		s.await(name, state, func(n map[string]any) bool { return n["provision_state"] == state })
 	}
 }

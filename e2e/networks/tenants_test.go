@@ -5,12 +5,14 @@ package networks
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,13 +27,14 @@ import (
 // each other nor what the controller has besides; virtual interfaces come and
 // go by the real client.
 func TestTenants(t *testing.T) {
+	t.Parallel()
 	w := insideController(t)
 	if w == nil {
 		return
 	}
 	s := startSite(t, w)
 	s.eventually("the ports of nobody are idle", func() bool { return s.tag("p1") == "999" && s.tag("p2") == "999" && s.tag("p3") == "999" })
-	s.enter()
+	s.enter(3)
 	s.wantTags("at rest", "999", "999", "999")
 
 	s.openstack(false, "node", "vif", "attach", "caddy-1", "blue")
@@ -105,38 +108,32 @@ func (s *site) rescued() {
 const echoPort = 7007
 
 // apart tries every pair of Pis, directly and by way of the controller, and
-// everything of the controller that is not for booting.
+// everything of the controller that is not for booting, without any firewall.
 func (s *site) apart() {
 	t := s.t
 	t.Helper()
+	addrPort := func(url string) netip.AddrPort {
+		t.Helper()
+		a, err := netip.ParseAddrPort(url[strings.LastIndexByte(url, '/')+1:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	api, broker := addrPort(s.api), addrPort(s.broker)
+	stranger, managed := s.stranger(), s.switchManagement()
 	for slot := 1; slot <= 3; slot++ {
 		s.listen(slot)
 		s.throughController(slot)
 	}
-	api, err := netip.ParseAddrPort(strings.TrimPrefix(s.api, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Without rules Linux answers on all its interfaces for all its addresses:
-	// this is why the rules are needed, and that a connection would be seen.
-	if err := s.dial(1, api); err != nil {
-		t.Errorf("the way to the API does not lead there even without rules: %v", err)
-	}
-	for slot := 1; slot <= 3; slot++ { // this the program sees to by itself
-		for other := 1; other <= 3; other++ {
-			at := netip.AddrPortFrom(netip.MustParsePrefix(serverOf(other)).Addr(), 2049)
-			if err := s.dial(slot, at); (err == nil) != (slot == other) {
-				t.Errorf("without rules Pi %d at the NFS server's address for Pi %d, %s: %v", slot, other, at, err)
-			}
-		}
-	}
-	s.rules()
 	for slot := 1; slot <= 3; slot++ {
-		server := netip.MustParsePrefix(serverOf(slot)).Addr()
-		if err := s.dial(slot, netip.AddrPortFrom(server, 2049)); err != nil {
-			t.Errorf("Pi %d does not reach its own NFS server: %v", slot, err)
-		}
-		closed := map[string]netip.AddrPort{"the API": api}
+		// What this machine has beside the program answers: the way is there.
+		s.eventually(fmt.Sprintf("Pi %d reaches the controller's address in the office", slot), func() bool { return s.dial(slot, stranger) == nil })
+		s.reachesItsServer(slot)
+	}
+	var tries sync.WaitGroup // they wait for what does not come
+	for slot := 1; slot <= 3; slot++ {
+		closed := map[string]netip.AddrPort{"the API": api, "the broker": broker, "the switch's management": managed}
 		for other := 1; other <= 3; other++ {
 			if other != slot {
 				closed[fmt.Sprintf("Pi %d", other)] = netip.AddrPortFrom(s.addressOf(other), echoPort)
@@ -144,11 +141,83 @@ func (s *site) apart() {
 			}
 		}
 		for what, at := range closed {
-			if err := s.dial(slot, at); err == nil {
-				t.Errorf("Pi %d reaches %s at %s", slot, what, at)
-			}
+			tries.Go(func() {
+				err := s.dial(slot, at)
+				var silence net.Error
+				if err == nil {
+					t.Errorf("Pi %d reaches %s at %s", slot, what, at)
+				} else if !strings.HasPrefix(what, "the NFS") && (!errors.As(err, &silence) || !silence.Timeout()) {
+					t.Errorf("Pi %d at %s: %v, want no answer at all", slot, what, err)
+				}
+			})
 		}
 	}
+	tries.Wait()
+	s.rules()
+	for slot := 1; slot <= 3; slot++ {
+		s.reachesItsServer(slot)
+	}
+	if err := s.dial(1, stranger); err == nil {
+		t.Error("with rules Pi 1 reaches what else listens on the controller")
+	}
+}
+
+func (s *site) reachesItsServer(slot int) {
+	s.t.Helper()
+	server := netip.AddrPortFrom(netip.MustParsePrefix(serverOf(slot)).Addr(), 2049)
+	s.eventually(fmt.Sprintf("Pi %d reaches its own NFS server", slot), func() bool { return s.dial(slot, server) == nil })
+}
+
+// stranger is something else that listens at the controller's address in the office.
+func (s *site) stranger() netip.AddrPort {
+	s.t.Helper()
+	l, err := net.Listen("tcp", management+":0") //nolint:noctx // binding does not block
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.greet(l)
+	return netip.MustParseAddrPort(l.Addr().String())
+}
+
+// switchManagement serves the switch's database in the office, as a switch of
+// another machine does, and makes sure that the controller can ask it.
+func (s *site) switchManagement() netip.AddrPort {
+	t := s.t
+	t.Helper()
+	office, err := netns.Open(s.w.Office)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = office.Close() }()
+	var l net.Listener
+	err = office.Do(func() (err error) {
+		l, err = net.Listen("tcp", switchManagement+":6640") //nolint:noctx // binding does not block
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			from, err := l.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("unix", strings.TrimPrefix(s.w.Database, "unix:")) //nolint:noctx // on this machine
+			if err != nil {
+				_ = from.Close()
+				continue
+			}
+			go func() { _, _ = io.Copy(to, from); _ = to.Close() }()
+			go func() { _, _ = io.Copy(from, to); _ = from.Close() }()
+		}
+	}()
+	at := netip.MustParseAddrPort(l.Addr().String())
+	if out := s.run(false, "ovsdb-client", "--timeout=60", "list-dbs", "tcp:"+at.String()); !strings.Contains(out, "Open_vSwitch") {
+		t.Errorf("the controller asks the switch's management: %s", out)
+	}
+	return at
 }
 
 func serverOf(slot int) string {
@@ -223,6 +292,11 @@ func (s *site) listen(slot int) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.greet(l)
+}
+
+// greet answers connections until the test ends.
+func (s *site) greet(l net.Listener) {
 	s.t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {

@@ -27,18 +27,28 @@ const worldKey = "CADDYSHACK_NETWORK_WORLD"
 
 // The networks: their VLANs, and the controller's address in each.
 var vlans = []struct {
-	name    string
-	vlan    int
-	address string
-}{{"boot", 10, "10.10.0.1/24"}, {"blue", 20, "10.20.0.1/24"}, {"green", 30, "10.30.0.1/24"}}
+	name     string
+	vlan     int
+	address  string
+	purposes string
+}{
+	{"boot", 10, "10.10.0.1/24", `["provisioning", "cleaning"]`}, {"blue", 20, "10.20.0.1/24", `[]`}, {"green", 30, "10.30.0.1/24", `[]`},
+	{"own", 40, "10.40.0.1/24", `["boot"]`}, // of one hybrid node
+}
 
-// management is the controller's address where its API and its broker are.
-const management = "192.0.2.1"
+// management is the controller's address where its API and its broker are, and
+// switchManagement one of the switch's in the same network.
+const (
+	management       = "192.0.2.1"
+	switchManagement = "192.0.2.7"
+)
 
 // world is what the inside must know.
 type world struct {
 	// Database of Open vSwitch; its bridge is br0, with the ports p1 to p3.
 	Database string `json:"database"`
+	// Office is the file of the namespace in which the switch's management is.
+	Office string `json:"office"`
 	// Pis are the files of the namespaces behind those ports, whose interface is eth0.
 	Pis []string `json:"pis"`
 }
@@ -95,15 +105,19 @@ func build(t *testing.T) (*netns.NS, world) {
 	}
 	ovs := ovstest.Start(t)
 	controller, office := space(), space()
-	w := world{Database: ovs.Address}
+	w := world{Database: ovs.Address, Office: office.Path()}
 	var ports []string
 	for _, v := range vlans {
 		must(netns.Cable(controller, fmt.Sprintf("net%d", v.vlan), nil, ovs.NS, fmt.Sprintf("u%d", v.vlan)))
 		must(address(controller, fmt.Sprintf("net%d", v.vlan), v.address))
-		ports = append(ports, fmt.Sprintf("u%d", v.vlan))
+		must(forward(controller, fmt.Sprintf("net%d", v.vlan), false))
+		if v.purposes != `["boot"]` {
+			ports = append(ports, fmt.Sprintf("u%d", v.vlan))
+		}
 	}
 	must(netns.Cable(controller, "mgmt", nil, office, "mgmt"))
 	must(address(controller, "mgmt", management+"/24"))
+	must(address(office, "mgmt", switchManagement+"/24"))
 	for slot := 1; slot <= 3; slot++ {
 		pi := space()
 		must(netns.Cable(pi, "eth0", piMAC(slot), ovs.NS, fmt.Sprintf("p%d", slot)))
@@ -111,10 +125,27 @@ func build(t *testing.T) (*netns.NS, world) {
 		ports = append(ports, fmt.Sprintf("p%d", slot))
 	}
 	ovs.AddBridge("br0", ports...)
+	// A hybrid port shares its native VLAN with no other: the way there is a
+	// trunk, to a second switch that takes the tag off.
+	ovs.AddBridge("br1", "u40")
+	ovs.Vsctl("add-port", "br0", "trunk", "--", "set", "interface", "trunk", "type=patch", "options:peer=trunk1", "--", "set", "port", "trunk", "trunks=40",
+		"--", "add-port", "br1", "trunk1", "--", "set", "interface", "trunk1", "type=patch", "options:peer=trunk", "--", "set", "port", "trunk1", "trunks=40")
 	for _, v := range vlans {
 		ovs.Vsctl("set", "port", fmt.Sprintf("u%d", v.vlan), fmt.Sprintf("tag=%d", v.vlan))
 	}
 	return controller, w
+}
+
+// forward tells the kernel of a namespace whether to forward what comes in at an
+// interface, as docs/networks.md has it.
+func forward(n *netns.NS, link string, on bool) error {
+	return n.Do(func() error {
+		value := "0"
+		if on {
+			value = "1"
+		}
+		return os.WriteFile("/proc/sys/net/ipv4/conf/"+link+"/forwarding", []byte(value), 0)
+	})
 }
 
 // address gives an interface of a namespace an address.
