@@ -378,8 +378,8 @@ func TestPasswordFiles(t *testing.T) {
 			t.Errorf("%q: got %v, want %s", text, err, want)
 		}
 	}
-	if _, err := ironicapi.NewBasicAuth(t.TempDir() + "/none"); err == nil {
-		t.Error("a missing file was taken")
+	if _, err := ironicapi.NewBasicAuth(t.TempDir() + "/none"); err == nil || !strings.Contains(err.Error(), "/none USER` makes one") {
+		t.Errorf("a missing file: %v", err)
 	}
 }
 

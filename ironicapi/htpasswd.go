@@ -57,7 +57,7 @@ func readUsers(r io.Reader) (users, error) {
 func readUserFile(path string) (users, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading password file: %w", err)
+		return nil, fmt.Errorf("reading password file: %w; `htpasswd -B -c %s USER` makes one", err, path)
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	all, err := readUsers(f)

@@ -31,6 +31,9 @@ func wantOpenError(t *testing.T, cfg store.Config, parts ...string) {
 			t.Errorf("error %q does not say %q", err, part)
 		}
 	}
+	if strings.ContainsAny(err.Error(), "\n\t") || strings.Contains(err.Error(), "geheim") {
+		t.Errorf("error %q is not one line without the password", err)
+	}
 }
 
 func TestOneProcessAtATime(t *testing.T) {
@@ -97,7 +100,8 @@ func TestADamagedFile(t *testing.T) {
 func TestBadPostgres(t *testing.T) {
 	t.Parallel()
 	wantOpenError(t, store.Config{PostgresURL: "postgres://user:geheim@/x?connect_timeout=nonsense"}, "PostgreSQL URL")
-	wantOpenError(t, store.Config{PostgresURL: "postgres:///x?host=" + t.TempDir()}, "cannot be reached")
+	wantOpenError(t, store.Config{PostgresURL: "postgres:///x?host=" + t.TempDir()}, "cannot be reached", "check that it runs")
+	wantOpenError(t, store.Config{PostgresURL: "postgres://user:geheim@127.0.0.1:1/x"}, "127.0.0.1:1", "check that it runs")
 	url := strings.Replace(storetest.Postgres(t), "/test", "/nosuch", 1)
 	wantOpenError(t, store.Config{PostgresURL: url}, "does not exist", "check user, password and database name")
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -163,6 +164,17 @@ func (e *postgresEngine) close() error {
 	return e.db.Close()
 }
 
+// oneLine is an error that the driver writes as a list, an address on each line.
+func oneLine(err error) string {
+	var parts []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(parts, line) { // it tries with and without TLS
+			parts = append(parts, line)
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
 func (e *postgresEngine) fault(err error) error {
 	var known *baremetal.Error
 	if err == nil || errors.As(err, &known) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
@@ -171,7 +183,7 @@ func (e *postgresEngine) fault(err error) error {
 	state := sqlState(err)
 	switch {
 	case state == "":
-		return &baremetal.Error{Kind: baremetal.Unavailable, Message: fmt.Sprintf("the database cannot be reached: %v", err), Err: err}
+		return &baremetal.Error{Kind: baremetal.Unavailable, Message: "the database cannot be reached: " + oneLine(err) + "; check that it runs, and its address", Err: err}
 	case strings.HasPrefix(state, "08"), strings.HasPrefix(state, "53"), strings.HasPrefix(state, "57"), state == "25006", worthRetrying(err):
 		// connection lost, out of resources, shutting down or starting, a read-only standby
 		return &baremetal.Error{Kind: baremetal.Unavailable, Message: fmt.Sprintf("the database cannot serve now: %v", err), Err: err}
