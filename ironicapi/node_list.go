@@ -33,7 +33,7 @@ var nodeFilters = []param{
 	{name: "instance_name", since: 104, doc: "the node of the instance of that name"},
 }
 
-var faults = []string{"power failure", "clean failure", "rescue abort failure", "service failure"}
+var faults = []string{"power failure", "clean failure", "rescue abort failure", "service failure", baremetal.FaultMisplaced, baremetal.FaultIdentity}
 
 func listNodes(c *call) error       { return c.nodeList(false, nil) }
 func listNodesDetail(c *call) error { return c.nodeList(true, nil) }

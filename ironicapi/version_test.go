@@ -128,6 +128,8 @@ func boundaries(r *rig) []boundary {
 		{40, "GET", at + "/bios", nil, 404, 200, none, ""},
 		{40, "POST", "/v1/nodes", newNode("bios_interface", "no-bios"), 406, 201, none, ""},
 		{42, "GET", "/v1/nodes?fault=power+failure", nil, 406, 200, none, ""},
+		{42, "GET", "/v1/nodes?fault=identity+conflict", nil, 406, 200, none, ""},
+		{42, "GET", "/v1/nodes?fault=misplaced+hardware", nil, 406, 200, none, ""},
 		{43, "GET", "/v1/nodes?detail=true", nil, 400, 200, none, ""},
 		{43, "GET", "/v1/ports?detail=true", nil, 400, 200, none, ""},
 		{43, "GET", "/v1/chassis?detail=true", nil, 400, 200, none, ""},

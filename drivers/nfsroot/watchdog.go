@@ -44,7 +44,7 @@ func (w Watchdog) Await(ctx context.Context, boot BootService, t *drivers.Task) 
 		return drivers.Done(), nil
 	}
 	if s.Conflict != "" {
-		return drivers.Result{}, baremetal.Errorf(baremetal.Conflict, "two machines claim to be one: %s", s.Conflict)
+		return drivers.Result{}, baremetal.Errorf(baremetal.Conflict, "its machine is not who, or not where, it should be: %s", s.Conflict)
 	}
 	wait := drivers.Wait{Reason: awaited[w.Mark], Hint: s.Report.String(), Within: w.within(), Poll: watchPoll, Callback: true}
 	if hint := unmarked[w.Mark]; hint != "" && s.Report.Stage == bootlog.StageLogin {

@@ -89,3 +89,14 @@ func TestWatchdog(t *testing.T) {
 		}
 	}
 }
+
+// Whoever is not who it should be is not waited for, nor power-cycled.
+func TestAwaitConflict(t *testing.T) {
+	t.Parallel()
+	p := &place{status: pxe.BootStatus{Conflict: "two Pis ask with the MAC dc:a6:32:00:00:01"}}
+	task := &drivers.Task{Node: baremetal.Node{UUID: baremetal.NewUUID()}, Journal: journal{}}
+	_, err := nfsroot.Watchdog{}.Await(t.Context(), p, task)
+	if !baremetal.IsKind(err, baremetal.Conflict) || err.Error() != "its machine is not who, or not where, it should be: two Pis ask with the MAC dc:a6:32:00:00:01" || p.expected != 0 {
+		t.Errorf("%v, the boot before was forgotten %d times", err, p.expected)
+	}
+}

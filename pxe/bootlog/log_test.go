@@ -431,6 +431,7 @@ func TestExchangedPisAreSuspected(t *testing.T) {
 	}{
 		"the other starts":            {func(l *bootlog.Log) { start(l, 101) }, true},
 		"it had started before":       {func(l *bootlog.Log) { start(l, 80) }, false},
+		"it starts long after":        {func(l *bootlog.Log) { start(l, 158) }, false},
 		"its slot got power, too":     {func(l *bootlog.Log) { l.StartBoot("n", at(101)); start(l, 102) }, false},
 		"this one is seen":            {func(l *bootlog.Log) { start(l, 101); l.Record(file(103, bootlog.Missing, "start4.elf", 0, 0)) }, false},
 		"nobody else is there at all": {func(*bootlog.Log) {}, false},

@@ -60,8 +60,8 @@ func (l *Log) Explain(id string, now time.Time) Report {
 	blocks, resent := m.resent(now)
 	since, progress, silent := m.chain.since, m.chain.progress, len(m.chain.seen) == 0 && b.last(StageFile, Denied) == nil
 	swapped := ""
-	if silent && b.Powered {
-		swapped = l.startedSince(since)
+	if until := since.Add(l.cfg.Deadlines.Power); silent && b.Powered && !now.Before(until) {
+		swapped = l.startedBetween(since, until)
 	}
 	l.mu.Unlock()
 
@@ -91,14 +91,14 @@ func (l *Log) Explain(id string, now time.Time) Report {
 	return r
 }
 
-// startedSince finds a machine that has started at or after a time without that
-// power came on in its slot, "" if there is none: if another one's came on then,
-// and that one is silent, the two may have been exchanged.
-func (l *Log) startedSince(since time.Time) (id string) {
+// startedBetween finds a machine that has started between two times without that
+// power came on in its slot, "" if there is none: if another one's came on at the
+// first, and that one is silent, the two may have been exchanged.
+func (l *Log) startedBetween(from, to time.Time) (id string) {
 	var first time.Time
 	for other, m := range l.machines {
 		b := m.present()
-		if b == nil || b.Powered || b.Start.Before(since) || len(m.chain.seen) == 0 || id != "" && !b.Start.Before(first) {
+		if b == nil || b.Powered || b.Start.Before(from) || !b.Start.Before(to) || len(m.chain.seen) == 0 || id != "" && !b.Start.Before(first) {
 			continue
 		}
 		id, first = other, b.Start
