@@ -31,13 +31,14 @@ void Broker::reset() {
   window = 0xffffffffu;
   connack = 0;
   suback[0] = suback[1] = suback[2] = 1;
-  sessions_ = errors_ = pings_ = acks_ = 0;
+  opens_ = sessions_ = errors_ = pings_ = acks_ = 0;
   from_size_ = to_start_ = to_size_ = 0;
   log_size_ = kept_size_ = 0;
 }
 
 void Broker::open(const char*, uint16_t, const bpu::Pins*) {
   pump();
+  opens_++;
   if (session_) end_session(true);  // a second connection of the same client takes over
   from_size_ = to_start_ = to_size_ = 0;
   subscribed_ = false;

@@ -49,6 +49,7 @@ class Broker final : public bpu::Transport {
   bool drop_pubacks = false;
 
   bool connected() const { return session_; }
+  uint32_t opens() const { return opens_; }  // tries to connect, refused ones too
   uint32_t sessions() const { return sessions_; }
   uint32_t errors() const { return errors_; }  // breaches of the standard by the client
   uint32_t pings() const { return pings_; }
@@ -74,7 +75,7 @@ class Broker final : public bpu::Transport {
   bpu::NetState state_ = bpu::NetState::Closed;
   bool session_ = false, subscribed_ = false, refuse_ = false, bye_ = false, lost_ = false;
   int32_t cut_after_ = -1;
-  uint32_t sessions_ = 0, errors_ = 0, pings_ = 0, acks_ = 0;
+  uint32_t opens_ = 0, sessions_ = 0, errors_ = 0, pings_ = 0, acks_ = 0;
   uint16_t next_id_ = 0, keepalive_ = 0;
   char will_topic_[96], will_payload_[32];
   char filters_[3][96];

@@ -46,20 +46,38 @@ void keepalive() {
   CHECK(rig.acked(1, "a1", "accepted"));  // the ack was kept over the lost connection
 }
 
+// Time until the next try to connect.
+uint32_t next_try(Rig& rig) {
+  const uint32_t opens = rig.broker.opens();
+  uint32_t ms = 0;
+  for (; ms < 120000 && rig.broker.opens() == opens; ms += 50) rig.step(50);
+  return ms;
+}
+
+// Tries come 1, 2, 4 … 60 s apart, each between half and one and a half of it, and not all the same.
 void backoff() {
   Rig rig;
   rig.broker.refuse(true);
   rig.start();
-  uint32_t tries = 0;
-  bool before = false;
-  for (uint32_t ms = 0; ms < 600000; ms += 50) {
-    rig.step(50);
-    const bool opening = !rig.app().mqtt().resting();
-    tries += opening && !before;
-    before = opening;
+  next_try(rig);
+  uint32_t base = 1000, last = 0, different = 0;
+  for (int i = 0; i < 12; i++) {
+    test::context("try", static_cast<uint32_t>(i));
+    const uint32_t gap = next_try(rig);
+    CHECK(gap >= base / 2 && gap <= base + base / 2 + 150);
+    different += base == 60000 && gap != last;
+    last = gap;
+    base = base * 2 < 60000 ? base * 2 : 60000;
   }
-  // 1, 2, 4 … 60 s with jitter over ten minutes.
+  CHECK(different >= 3);
   CHECK(rig.esp.restarts == 0 && rig.app().boot() == 1);
+  rig.broker.refuse(false);
+  CHECK(rig.run_until_online(95000));
+  // A connection that has held for a while makes it start anew.
+  rig.run(31000);
+  rig.broker.refuse(true);
+  rig.broker.drop_client();
+  CHECK(next_try(rig) <= 1650);
   rig.broker.refuse(false);
   CHECK(rig.run_until_online(95000));
   // Wi-Fi gone: no try at all, and nothing else happens.

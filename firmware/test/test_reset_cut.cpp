@@ -30,6 +30,11 @@ void reach_on(Rig& rig) {
   rig.run(3000);
 }
 
+// Off and in fault since before the restart, for the same reason.
+bool kept_fault(Rig& rig, bpu::Why why) {
+  return !first(rig).power && first(rig).power_edges == 0 && rig.power(1) == Power::Fault && rig.app().slot(0).view().why == why;
+}
+
 bool untouched_on(Rig& rig) { return first(rig).power && first(rig).power_edges == 0 && rig.power(1) == Power::On; }
 
 const Case kCases[] = {
@@ -81,14 +86,14 @@ const Case kCases[] = {
      [](Rig& r) { return untouched_on(r) && first(r).reset_pulses == 1 && !(first(r).outputs & bpu::out::kPulses); },
      "one pulse, power untouched"},
     {"back-powered", [](Rig& r) { r.board.caddy(0).backfed = true; r.run(3000); }, nothing, 40, 5000,
-     [](Rig& r) { return !first(r).power && first(r).power_edges == 0 && r.power(1) == Power::Fault; }, "stays a fault"},
+     [](Rig& r) { return kept_fault(r, bpu::Why::Backfed); }, "stays a fault"},
     {"overload, between tries", [](Rig& r) { reach_on(r); r.board.clear_counts(); r.board.caddy(0).shorted = true; r.run(500); }, nothing, 40, 30000,
      [](Rig& r) { return !first(r).power && first(r).power_edges == 7 && r.power(1) == Power::Fault; },
      "three tries in all"},
     {"overload, given up", [](Rig& r) { reach_on(r); r.board.caddy(0).shorted = true; r.run(20000); r.board.clear_counts(); }, nothing, 40, 20000,
-     [](Rig& r) { return !first(r).power && first(r).power_edges == 0 && r.power(1) == Power::Fault; }, "stays a fault"},
+     [](Rig& r) { return kept_fault(r, bpu::Why::Overload); }, "stays a fault"},
     {"no power", [](Rig& r) { r.board.caddy(0).pgood = 0; command(r, Op::On); r.run(1000); r.board.clear_counts(); }, nothing, 40, 5000,
-     [](Rig& r) { return !first(r).power && first(r).power_edges == 0 && r.power(1) == Power::Fault; }, "stays a fault"},
+     [](Rig& r) { return kept_fault(r, bpu::Why::NoPower); }, "stays a fault"},
     {"empty", [](Rig& r) { r.board.insert(0, 0); r.run(500); }, nothing, 40, 3000,
      [](Rig& r) { return !first(r).power && first(r).power_edges == 0 && r.power(1) == Power::Empty; }, "stays empty"},
     {"always on", [](Rig& r) { r.board.caddy(0).always_on = true; reach_on(r); r.board.clear_counts(); }, nothing, 40, 3000,
