@@ -79,7 +79,13 @@ bool Update::start(uint32_t boot) {
   on_trial_ = true;
   report_ = "trial";
   BackupRecord record;
-  if (boot - trial.boot <= kTrialBoots || !load_backup(record) || !image_at(flash_map::kBackup, record)) return false;
+  if (boot - trial.boot <= kTrialBoots) return false;
+  if (!load_backup(record) || !image_at(flash_map::kBackup, record)) {
+    clear_trial();
+    on_trial_ = false;
+    report_ = "no image to go back to";
+    return false;
+  }
   hal_.flash.order_copy(flash_map::kBackup, record.size);
   restart_ = true;
   return true;

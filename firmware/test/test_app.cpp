@@ -52,6 +52,9 @@ void storage_fails() {
   rig.records.broken = false;
   const uint32_t saves = rig.records.saves;
   rig.run(60000);
+  // 600 mA at 5.08 V for a little more than a minute.
+  const test::Message* telemetry = rig.newest("slot/1/telemetry");
+  CHECK(telemetry && strstr(telemetry->payload, "\"ma\":600,\"mv\":5080,\"mwh\":5"));
   CHECK(rig.records.saves == saves + 1);  // what was wanted, once; a quiet unit writes nothing
 }
 
@@ -87,6 +90,86 @@ void events_are_kept() {
   for (uint32_t i = 0; i < rig.broker.count(); i++)
     if (strstr(rig.broker.logged(i).topic, "slot/1/event")) events++;
   CHECK(events >= 12);
+}
+
+// An event on its way when the connection breaks comes with the next one.
+void events_outlive_connections() {
+  Rig rig;
+  rig.start();
+  CHECK(rig.run_until_online());
+  rig.broker.drop_pubacks = true;
+  rig.board.press(0, 200);
+  rig.run(500);
+  rig.broker.drop_client();
+  rig.run(20);
+  rig.broker.drop_pubacks = false;
+  rig.broker.clear_log();
+  CHECK(rig.run_until_online());
+  const test::Message* event = rig.newest("slot/1/event");
+  CHECK(event && strstr(event->payload, "\"ev\":\"button\""));
+}
+
+// A command that there is no room to answer is not done, and is when it is sent again.
+void no_room_for_an_answer() {
+  Rig rig;
+  rig.start();
+  CHECK(rig.run_until_online());
+  rig.broker.drop_pubacks = true;
+  char id[8];
+  for (uint32_t i = 0; i < 12; i++) {
+    bpu::TextWriter(id, sizeof id).character('i').number(i);
+    rig.command(2, id, "identify");
+  }
+  rig.command(1, "a1", "on");
+  rig.run(1000);
+  CHECK(rig.power(1) == Power::Off && rig.board.caddy(0).power_edges == 0);
+  rig.broker.drop_pubacks = false;
+  rig.broker.drop_client();
+  rig.run(20);
+  CHECK(rig.run_until_online());
+  rig.command(1, "a1", "on");
+  rig.run(1000);
+  CHECK(rig.power(1) == Power::On && rig.acked(1, "a1", "accepted"));
+}
+
+// What may take its time waits for the end of a pulse: a restart, and a new connection.
+void pulses_are_not_stretched() {
+  Rig rig;
+  rig.board.switch_on_before_start(0);
+  rig.start();
+  CHECK(rig.run_until_online());
+  rig.broker.drop_client();
+  rig.run(20);
+  const uint32_t opens = rig.broker.opens();
+  for (int i = 0; i < 40; i++) {
+    rig.app().slot(0).command(bpu::Op::Reset, 0, bpu::LedMode::Off);
+    rig.run(100);
+  }
+  CHECK(rig.broker.opens() == opens && rig.run_until_online());
+  rig.board.clear_counts();
+  rig.command(1, "a1", "shutdown");
+  rig.command(0, "u1", "reboot");
+  rig.run(700);
+  CHECK(rig.app().boot() == 1 && (rig.board.caddy(0).outputs & bpu::out::kShutdownRequest));
+  rig.run(2500);
+  CHECK(rig.app().boot() == 2 && rig.board.caddy(0).shutdown_pulses == 1);
+}
+
+// A shutdown that names no time gets the one of the settings.
+void configured_wait() {
+  Rig rig;
+  bpu::Config config = test::default_config();
+  config.wait_s = 5;
+  rig.configure(config);
+  rig.board.switch_on_before_start(0);
+  rig.board.caddy(0).honours_shutdown = false;
+  rig.start();
+  CHECK(rig.run_until_online());
+  rig.command(1, "a1", "shutdown");
+  rig.run(4500);
+  CHECK(rig.power(1) == Power::Stopping && rig.board.caddy(0).power);
+  rig.run(1500);
+  CHECK(rig.power(1) == Power::Off && rig.app().slot(0).view().why == bpu::Why::Forced);
 }
 
 void busy_update() {
@@ -201,6 +284,10 @@ void test_app() {
   storage_fails();
   wants_are_saved_seldom();
   events_are_kept();
+  events_outlive_connections();
+  no_room_for_an_answer();
+  pulses_are_not_stretched();
+  configured_wait();
   busy_update();
   stuck_button();
   blind_but_reachable();

@@ -74,6 +74,9 @@ const Case kCases[] = {
        return first(r).shutdown_pulses == 1 && !first(r).power && first(r).power_edges == 1 && r.power(1) == Power::Off;
      },
      "one pulse, then off"},
+    {"halted in a shutdown", [](Rig& r) { reach_on(r); r.board.clear_counts(); r.board.caddy(0).halt_ms = 100; command(r, Op::Shutdown, 20); r.run(1000); },
+     nothing, 40, 6000,
+     [](Rig& r) { return !first(r).power && first(r).power_edges == 1 && r.power(1) == Power::Off; }, "off long before the wait is over"},
     {"beginning a cycle", reach_on, [](Rig& r) { command(r, Op::Cycle); }, 20, 12000,
      [](Rig& r) { return first(r).power && first(r).power_edges != 1 && first(r).power_edges <= 2 && r.power(1) == Power::On; },
      "off and on, or untouched"},

@@ -221,6 +221,26 @@ void button() {
   b.board.press(0, 300);
   b.run(500);
   CHECK(b.one().view().power == Power::On);
+  b.board.press(0, 4000);
+  b.reset();
+  b.run(6000);
+  CHECK(b.one().view().power == Power::On);
+}
+
+// A sign of life that fails for less than 2.5 s says nothing.
+void signs_of_life() {
+  Bench b(1);
+  CHECK(b.one().view().alive);
+  b.board.caddy(0).alive = 0;
+  b.run(1900);
+  CHECK(b.one().view().alive);
+  b.board.caddy(0).alive = simhw::kAuto;
+  b.run(1000);
+  b.board.caddy(0).alive = 0;
+  b.run(1900);
+  CHECK(b.one().view().alive);
+  b.run(1500);
+  CHECK(!b.one().view().alive);
 }
 
 void plugging() {
@@ -410,6 +430,7 @@ void test_slot() {
   overload_count();
   graceful();
   button();
+  signs_of_life();
   plugging();
   blind();
   blind_in_a_pulse();

@@ -144,6 +144,7 @@ void refused() {
       {"wrong size", [](Rig& r, File&) { r.server.raw_head = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n"; }},
       {"wrong size", [](Rig& r, File&) { r.server.raw_head = "HTTP/1.1 200 OK\r\nX: y\r\n\r\n"; }},
       {"flash", [](Rig& r, File&) { r.flash.broken = true; }},
+      {"backup does not read back", [](Rig& r, File&) { r.flash.worn = true; }},
   };
   for (const Case& one : kCases) {
     Bench rig;
@@ -238,6 +239,21 @@ void dies_early() {
   }
 }
 
+// The image before has rotted: there is no way back, so the new one stays, and is tried no longer.
+void no_way_back() {
+  Bench rig;
+  order(rig, File(10100));
+  rig.run(3000);
+  rig.flash.memory()[bpu::flash_map::kBackup + 100] ^= 1;
+  rig.broker.refuse(true);
+  rig.broker.drop_client();
+  for (int i = 0; i < 3; i++) rig.reset();
+  CHECK_TEXT(rig.app().update().report(), "no image to go back to");
+  const uint32_t boot = rig.app().boot();
+  rig.run(1300000, 50);
+  CHECK(rig.flash.running_version() == 10100 && rig.app().boot() == boot && rig.power_untouched());
+}
+
 // Two builds of one version: what is kept is the one that ran, not the one that looks like it.
 void same_version() {
   static File second(10000), third(10100);
@@ -287,6 +303,7 @@ void test_update() {
   addresses();
   fall_back();
   dies_early();
+  no_way_back();
   same_version();
   waits_for_a_pulse();
 }
