@@ -518,6 +518,31 @@ func TestHalfOpenConnections(t *testing.T) {
 	}
 }
 
+// Listings are as large as a client wants them, up to a MiB, and count to the
+// memory under way as reads do.
+func TestListingsCount(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	s := twoNodes(t, &Server{})
+	c, root := mount(t, s.addr, loopback(1, 1), "/nodes/one")
+	for _, plus := range []bool{false, true} {
+		if _, eof, err := c.ReadDir(ctx, root, 0, 8<<10, plus); err != nil || !eof {
+			t.Fatal(err)
+		}
+	}
+	if peak := s.Stats().PeakCallMemory; peak != 0 {
+		t.Errorf("%d bytes were held for small listings", peak)
+	}
+	for _, plus := range []bool{false, true} {
+		if _, eof, err := c.ReadDir(ctx, root, 0, 16<<20, plus); err != nil || !eof {
+			t.Fatal(err)
+		}
+	}
+	if peak := s.Stats().PeakCallMemory; peak < 1<<20 || peak > 4<<20 {
+		t.Errorf("%d bytes were held for a listing of up to a MiB", peak)
+	}
+}
+
 // TestSlowReader checks that a client that asks for much and takes nothing
 // holds no more than its share of memory and no one else up.
 func TestSlowReader(t *testing.T) {
