@@ -42,6 +42,8 @@ func TestRefusedStarts(t *testing.T) {
 		{"state below a file", []string{"demo", "--listen", "127.0.0.1:0", "--state", file + "/x"}, 1, []string{file, "not a directory"}},
 		{"demo for all", []string{"demo", "--listen", "0.0.0.0:0"}, 2, []string{"loopback"}},
 		{"no configuration", []string{"serve", "--config", file + "x"}, 2, []string{file + "x", "config example"}},
+		{"no --config", []string{"serve"}, 2, []string{"--config", "config example"}},
+		{"half a user", []string{"nodes", "--endpoint", "http://127.0.0.1:1", "--username", "ann"}, 2, []string{"OS_USERNAME", "OS_PASSWORD"}},
 		{"unknown key", []string{"serve", "--config", wrong}, 2, []string{wrong + ":", "log.colour"}},
 		{"unknown flag", []string{"demo", "--colour"}, 2, []string{"--colour"}},
 		{"unknown command", []string{"explode"}, 2, []string{"explode"}},
