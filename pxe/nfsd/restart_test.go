@@ -292,7 +292,7 @@ func TestKillUnderLoad(t *testing.T) {
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
-	s := twoNodes(t, &Server{})
+	s := twoNodes(t, &Server{Limits: patient})
 	c, root := mount(t, s.addr, loopback(1, 1), "/nodes/one")
 	xid := c.NextXID()
 	e := nfstest.Header(xid, nfstest.NFS, 3, nfstest.Mkdir, &c.Cred)

@@ -30,6 +30,10 @@ func twoNodes(t *testing.T, s *Server) *running {
 		Export{ID: "two", Path: "/nodes/two", Client: loopback(1, 2), Dir: newRoot(t, rootfs.Sidecar)})
 }
 
+// patient lets a connection that has lost its export be silent for as long as a
+// busy machine may want.
+var patient = Limits{StrangerIdle: deadline}
+
 func TestOtherNodesExport(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
@@ -116,7 +120,7 @@ func TestForgedHandles(t *testing.T) {
 func TestRemovedExport(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
-	s := twoNodes(t, &Server{})
+	s := twoNodes(t, &Server{Limits: patient})
 	c, root := mount(t, s.addr, loopback(1, 1), "/nodes/one")
 	other, otherRoot := mount(t, s.addr, loopback(1, 2), "/nodes/two")
 
@@ -170,7 +174,7 @@ func TestHandlesOfAnEarlierRoot(t *testing.T) {
 			before := Export{ID: "node", Path: "/nodes/node", Client: loopback(1, 1), Dir: newRoot(t, kind)}
 			after := before
 			after.Dir = newRoot(t, kind)
-			s := start(t, &Server{}, before)
+			s := start(t, &Server{Limits: patient}, before)
 			c, root := mount(t, s.addr, before.Client, before.Path)
 			file, err := c.Create(ctx, root, "secret", true, nfstest.Set{Mode: nfstest.P(uint32(0o666))})
 			if err == nil {

@@ -236,6 +236,7 @@ func TestNFSHandlesEndWithTheRoot(t *testing.T) {
 			file, _ := walk(t, c, root, "etc", "hostname")
 			stale := func(when string) {
 				t.Helper()
+				c := dial(t, s, boot.Client.String())
 				for _, h := range []nfstest.Handle{root, file} {
 					if _, err := c.GetAttr(t.Context(), h); !errors.Is(err, nfstest.Stale) {
 						t.Errorf("a handle of the first root %s: %v", when, err)
