@@ -43,6 +43,10 @@ type Settings struct {
 	WaitTimeout time.Duration
 	// PowerTimeout bounds a power action, 0 = 2 min.
 	PowerTimeout time.Duration
+	// Arrival is how long after its start a conductor waits, in the middle of steps,
+	// for machines whose power does not answer yet: who lost the controller takes a
+	// while to come back. 0 = not at all.
+	Arrival time.Duration
 	// NetworkTimeout bounds a call that talks to the switches of one node's ports, 0 = 1 min.
 	NetworkTimeout time.Duration
 	// PowerSync is how often the power of machines that do not report by
@@ -65,6 +69,7 @@ type Settings struct {
 // Conductor brings nodes to the state asked for. Make one with New, then Run it.
 type Conductor struct {
 	Settings
+	began   time.Time
 	owner   string
 	drivers []string
 
@@ -113,7 +118,7 @@ func New(s Settings) (*Conductor, error) {
 		return nil, err
 	}
 	return &Conductor{
-		Settings: s, owner: owner, drivers: s.Registry.Names(),
+		Settings: s, began: time.Now(), owner: owner, drivers: s.Registry.Names(),
 		claims: map[string]*claim{}, released: make(chan struct{}), ready: make(chan struct{}),
 	}, nil
 }

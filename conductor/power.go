@@ -126,6 +126,9 @@ func (w *work) powerStep(ctx context.Context, t *drivers.Task, target baremetal.
 		return err
 	}
 	state, err := w.switchPower(ctx, t, target, 0)
+	for baremetal.IsKind(err, baremetal.Unavailable) && w.c.mayArrive(ctx) {
+		state, err = w.switchPower(ctx, t, target, 0)
+	}
 	if err != nil {
 		return err
 	}
@@ -133,6 +136,24 @@ func (w *work) powerStep(ctx context.Context, t *drivers.Task, target baremetal.
 		n.PowerState = state
 		return nil
 	})
+}
+
+// arrivalPause is between two attempts to reach a machine after a start.
+const arrivalPause = 500 * time.Millisecond
+
+// mayArrive waits a little, and tells whether what did not answer may still come
+// back after the start of this process: units on the bus try to reach a broker that
+// was away less and less often.
+func (c *Conductor) mayArrive(ctx context.Context) bool {
+	if time.Since(c.began) >= c.Arrival {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(arrivalPause):
+		return true
+	}
 }
 
 // switchPower asks the driver, unless the machine is already as wanted, and

@@ -1,7 +1,10 @@
 package conductor_test
 
 import (
+	"context"
 	"errors"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,5 +133,47 @@ func TestTheWorldWins(t *testing.T) {
 	h, err := s.History(t.Context(), baremetal.HistoryQuery{NodeUUID: n.UUID})
 	if err != nil || len(h) < 4 {
 		t.Errorf("history has %d entries, want each change: %v", len(h), err)
+	}
+}
+
+// lateUnit is not on the bus yet for some questions.
+type lateUnit struct {
+	*power
+	away atomic.Int32
+}
+
+func (l *lateUnit) PowerState(ctx context.Context, t *drivers.Task) (baremetal.PowerState, error) {
+	if l.away.Add(-1) >= 0 {
+		return baremetal.PowerUnknown, baremetal.Errorf(baremetal.Unavailable, "unit u has never been heard")
+	}
+	return l.power.PowerState(ctx, t)
+}
+
+// After a start steps wait for units that have not found the way back to the bus.
+func TestStepsWaitForUnitsAfterAStart(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		arrival time.Duration
+		want    baremetal.ProvisionState
+	}{
+		"soon after it": {time.Hour, baremetal.Available},
+		"long after it": {0, baremetal.ErrorState},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			unit := &lateUnit{power: &power{state: baremetal.PowerOff}}
+			h := scripted(&script{}, unit.power)
+			h.Interfaces["power"] = map[string]any{"script": unit}
+			r := start(t, openStore(t, t.TempDir()), func(c *conductor.Settings) { c.Arrival = test.arrival }, h)
+			n := r.node(t, "n", available)
+			r.await(t, n.UUID, "seen to be off", powered(baremetal.PowerOff))
+			r.verb(t, n.UUID, baremetal.VerbActive)
+			r.awaitState(t, n.UUID, baremetal.Active)
+			unit.away.Store(2)
+			r.verb(t, n.UUID, baremetal.VerbDeleted)
+			if got := r.awaitState(t, n.UUID, test.want); test.arrival == 0 && !strings.Contains(got.LastError, "never been heard") {
+				t.Errorf("last_error %q", got.LastError)
+			}
+		})
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"maps"
+	"time"
 
 	"caddyshack/baremetal"
 	"caddyshack/bus"
@@ -47,10 +48,16 @@ func (d *daemon) openConductor(context.Context) error {
 		ForcePowerState:  d.cfg.Deploy.ForcePowerState,
 		NoBootCycles:     d.cfg.Boot.Watchdog.CycleSilent != nil && !*d.cfg.Boot.Watchdog.CycleSilent,
 		OnBoot:           newBootMetrics(d.metrics),
+		Arrival:          unitsReturn,
 		Log:              d.log.With("part", "conductor"),
 	})
 	return err
 }
+
+// unitsReturn is how long steps that go on after a start wait for units that are
+// not on the bus yet: with this process its broker was away, and they try to
+// reach it after 1, 2, 4, … and at last every 60 s.
+const unitsReturn = 75 * time.Second
 
 // caddyType is the hardware type caddy with the parts of this process.
 func (d *daemon) caddyType(boot bootService) *drivers.HardwareType {
