@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 	"os/exec"
@@ -16,10 +17,10 @@ import (
 	"testing"
 )
 
-// TestKilled: the program is killed, as by kill -9, whenever a deploy has
-// changed its node's port. The next one goes on, the node gets active in its own
-// VLAN, and at no moment does the switch's database give a port a VLAN that
-// neither the state before nor that after has.
+// TestKilled: the program is killed, as by kill -9, when a deploy or an
+// undeploy has changed its node's port. The next one goes on, the node gets
+// active in its own VLAN, and at no moment does the switch's database give a
+// port a VLAN that neither the state before nor that after has.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	w := insideController(t)
@@ -32,14 +33,14 @@ func TestKilled(t *testing.T) {
 	s.patchPort(1, map[string]any{"op": "add", "path": "/extra/switchport", "value": map[string]any{"mode": "access", "native_vlan": 20}})
 	watch := s.watchPorts()
 
-	s.killAtEachChange(watch) // it leaves, it joins while isolated, it is no longer isolated
+	s.killAtEachChange(watch, "active", 3) // it leaves, it joins while isolated, it is no longer isolated
 	blue := netip.MustParsePrefix("10.20.0.0/24")
 	s.eventually("caddy-1 has an address in blue", func() bool { return blue.Contains(s.addressOf(1)) })
 	s.wantTags("deployed", "20", "999", "999")
 	s.caddyshack(false, "switch", "verify")
 	watch.only("p1", "999 isolated", "nothing", "20 isolated", "20")
 
-	s.verbAll("deleted", "available")
+	s.killAtEachChange(watch, "deleted", 2)
 	s.wantTags("undeployed", "999", "999", "999")
 	watch.only("p1", "20", "nothing", "10", "10 isolated", "999 isolated")
 
@@ -102,57 +103,75 @@ func (s *site) patchPort(slot int, op map[string]any) {
 	s.request("PATCH", "/v1/ports/"+s.ports[slot], []any{op}, http.StatusOK)
 }
 
-// killAtEachChange deploys the node, and has the program killed whenever the
-// switch's database shows a change of port p1, until the node is active; each
-// time it starts the next one.
-func (s *site) killAtEachChange(watch *portWatch) {
+// killAtEachChange asks for a verb, and has the program killed when the switch's
+// database shows a change of port p1, so many times; each time it starts the
+// next one. It returns at the verb's end.
+func (s *site) killAtEachChange(watch *portWatch, verb string, times int) {
 	s.t.Helper()
+	end := map[string]string{"active": "active", "deleted": "available"}[verb]
 	watch.victim.Store(s.program)
-	s.request("PUT", "/v1/nodes/caddy-1/states/provision", map[string]any{"target": "active"}, http.StatusAccepted)
+	if status, _ := s.tell(http.MethodPut, "/v1/nodes/caddy-1/states/provision", `{"target": "`+verb+`"}`); status != http.StatusAccepted && status != 0 {
+		s.t.Fatalf("%s: %d", verb, status)
+	}
 	kills := 0
-	s.eventually("caddy-1 is active", func() bool {
+	s.eventually("caddy-1 is "+end, func() bool {
 		select {
 		case <-s.program.exited:
-			kills++
 			s.start()
-			watch.victim.Store(s.program)
+			if kills++; kills < times {
+				watch.victim.Store(s.program)
+			}
 			_ = s.ready() // or it is killed before
 			return false
 		default:
 		}
 		state := s.stateNow("caddy-1")
-		if state == "deploy failed" {
-			s.t.Fatalf("the deploy was not gone on with: %v", s.request("GET", "/v1/nodes/caddy-1", nil, http.StatusOK)["last_error"])
+		if strings.HasSuffix(state, "failed") || state == "error" {
+			s.t.Fatalf("%s was not gone on with: %v", verb, s.request("GET", "/v1/nodes/caddy-1", nil, http.StatusOK)["last_error"])
 		}
-		return state == "active"
+		return state == end
 	})
 	watch.victim.Store(nil)
-	s.t.Logf("killed %d times", kills)
+	s.eventually("the unit has found back to the bus", func() bool {
+		deploy, _ := s.request("GET", "/v1/nodes/caddy-1/validate", nil, http.StatusOK)["deploy"].(map[string]any)
+		return deploy["result"] == true
+	})
+	s.t.Logf("%s: killed %d times", verb, kills)
 	if kills == 0 {
-		s.t.Error("port p1 was not seen to move")
+		s.t.Errorf("%s: port p1 was not seen to move", verb)
 	}
 }
 
 // stateNow asks for a node's provision state; "" if the program has just been killed.
 func (s *site) stateNow(name string) string {
 	s.t.Helper()
-	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.api+"/v1/nodes/"+name, http.NoBody)
+	var n struct {
+		State string `json:"provision_state"`
+	}
+	if _, answer := s.tell(http.MethodGet, "/v1/nodes/"+name, ""); json.Unmarshal(answer, &n) != nil {
+		return ""
+	}
+	return n.State
+}
+
+// tell speaks to an API that may be killed meanwhile: the status is 0 then.
+func (s *site) tell(method, path, body string) (status int, answer []byte) {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), method, s.api+path, strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	r.Header.Set("X-OpenStack-Ironic-API-Version", "1.82")
+	r.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return ""
+		return 0, nil
 	}
 	defer func() { _ = resp.Body.Close() }()
-	var n struct {
-		State string `json:"provision_state"`
+	if answer, err = io.ReadAll(resp.Body); err != nil {
+		return 0, nil
 	}
-	if json.NewDecoder(resp.Body).Decode(&n) != nil {
-		return ""
-	}
-	return n.State
+	return resp.StatusCode, answer
 }
 
 // portWatch is Open vSwitch's own client, which shows every change of ports.
