@@ -101,6 +101,7 @@ test-faults: go-version ## Boots of virtual Pis over bad networks, with wrong se
 .PHONY: test-nfs
 test-nfs: go-version ## A kernel's NFS mount in a guest, other servers, stressors
 	@KERNELMOUNT_SHORT=1 $(GO) test -tags guest -count=1 -timeout 20m -parallel 2 -run 'TestKernelMount/.*/killed=false|TestKernelServer|TestStress' ./pxe/nfsd/kernelmount
+	@$(GO) test -tags guest -count=1 -timeout 10m -run TestKernelServerUnderServe ./cmd/caddyshack
 	@$(GO) test -tags ganesha -count=1 -timeout 10m -run Ganesha ./pxe/hostnfs ./cmd/caddyshack
 
 .PHONY: test-networks

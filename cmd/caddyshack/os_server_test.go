@@ -128,14 +128,20 @@ func (p *process) get(t *testing.T, path string) string {
 // await asks until the answer holds the text, for at most 30 s.
 func (p *process) await(t *testing.T, path, text string) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	p.awaitFor(t, 30*time.Second, path, text)
+}
+
+// awaitFor is await with another time.
+func (p *process) awaitFor(t *testing.T, most time.Duration, path, text string) {
+	t.Helper()
+	deadline := time.Now().Add(most)
 	for {
 		got := p.get(t, path)
 		if strings.Contains(got, text) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s did not show %q within 30 s but\n%s", path, text, got)
+			t.Fatalf("%s did not show %q within %v but\n%s", path, text, most, got)
 		}
 		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // polling another process
 	}

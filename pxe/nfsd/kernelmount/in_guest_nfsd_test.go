@@ -5,65 +5,38 @@ package kernelmount
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
+	"strconv"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"caddyshack/internal/knfsd"
 	"caddyshack/pxe/hostnfs"
 	"caddyshack/pxe/nfsd/rootfs"
 	"caddyshack/pxe/roots"
 )
 
 // Ports of the guest's own NFS server.
-const (
-	kernelPort      = "2049"
-	kernelMountPort = "20048"
+var (
+	kernelPort      = strconv.Itoa(knfsd.Port)
+	kernelMountPort = strconv.Itoa(knfsd.MountPort)
 )
 
 // kernelExports is how the kernel's server is told.
 var kernelExports *hostnfs.Exports
 
-// startKernelServer starts the guest's own nfsd, as Debian does, with an ext4
-// disk in memory, and exports a tree on it to this machine.
+// startKernelServer starts the guest's own nfsd and exports a tree to this
+// machine.
 func startKernelServer() (target, error) {
-	for _, dir := range []string{"/srv", "/var/lib/nfs/v4recovery", "/etc/exports.d", "/run/rpcbind", "/var/run"} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return target{}, err
-		}
-	}
-	for name, text := range map[string]string{
-		"/etc/exports": "", "/var/lib/nfs/etab": "", "/var/lib/nfs/rmtab": "",
-		"/etc/passwd": "root:x:0:0::/:/bin/sh\n_rpc:x:100:65534::/run:/bin/false\n", "/etc/group": "root:x:0:\nnogroup:x:65534:\n",
-		"/etc/services":  "nfs 2049/tcp\nnfs 2049/udp\nsunrpc 111/tcp portmapper\nsunrpc 111/udp portmapper\n",
-		"/etc/protocols": "ip 0 IP\ntcp 6 TCP\nudp 17 UDP\n",
-		"/etc/hosts":     "127.0.0.1 localhost\n", "/etc/nsswitch.conf": "hosts: files\npasswd: files\n",
-	} {
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-			return target{}, err
-		}
-	}
-	for _, c := range [][]string{
-		{"truncate", "-s", "300M", "/tmp/disk"}, {"mke2fs", "-F", "-b", "4096", "-I", "256", "/tmp/disk"}, {"losetup", "/dev/loop0", "/tmp/disk"}, {"rpcbind"}, {"rpc.mountd", "--port", kernelMountPort, "--no-nfs-version", "4"},
-	} {
-		if c[0] == "rpcbind" {
-			if err := errors.Join(unix.Mount("/dev/loop0", "/srv", "ext4", 0, ""), unix.Mount("nfsd", "/proc/fs/nfsd", "nfsd", 0, "")); err != nil {
-				return target{}, fmt.Errorf("mounting: %w", err)
-			}
-		}
-		if err := run(c...); err != nil {
-			return target{}, err
-		}
-	}
-	if err := run("rpc.nfsd", "--no-nfs-version", "4", "--tcp", "--no-udp", "4"); err != nil {
+	err := knfsd.Start(300)
+	if err != nil {
 		return target{}, err
 	}
-	var err error
-	kernelExports, err = hostnfs.Open(hostnfs.Config{Kind: hostnfs.Kernel, StateFile: "/srv/exports.json", ExportsFile: "/etc/exports.d/caddyshack.exports",
+	kernelExports, err = hostnfs.Open(hostnfs.Config{Kind: hostnfs.Kernel, StateFile: knfsd.Disk + "/exports.json", ExportsFile: "/etc/exports.d/caddyshack.exports",
 		Reload: hostnfs.Exportfs, MountAddr: netip.MustParseAddrPort("127.0.0.1:" + kernelMountPort), Wait: time.Minute})
 	if err != nil {
 		return target{}, err
@@ -72,16 +45,8 @@ func startKernelServer() (target, error) {
 	return target{"127.0.0.1", kernelExports.MountPath(e), kernelPort, kernelMountPort}, err
 }
 
-func run(c ...string) error {
-	out, err := exec.Command(c[0], c[1:]...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%s: %w: %s", c, err, out)
-	}
-	return nil
-}
-
 func openKernelExport(id string) (roots.Export, error) {
-	e := roots.Export{NodeID: id, Path: "/nodes/" + id, Dir: "/srv/" + id, Client: netip.MustParseAddr("127.0.0.1")}
+	e := roots.Export{NodeID: id, Path: "/nodes/" + id, Dir: knfsd.Disk + "/" + id, Client: netip.MustParseAddr("127.0.0.1")}
 	im, err := rootfs.Create(e.Dir, rootfs.Native, rootfs.Limits{})
 	if err == nil {
 		err = im.Close()
@@ -127,11 +92,7 @@ func TestKernelServerCalls(t *testing.T) {
 	if kernelExports == nil {
 		return // another server is tested
 	}
-	// The server takes calls from ports below 1024 alone. The order matters:
-	// the kernel refuses a range that reaches into the privileged ports.
-	for _, set := range [][2]string{{"ip_unprivileged_port_start", "0"}, {"ip_local_port_range", "512 1023"}} {
-		must(t, os.WriteFile("/proc/sys/net/ipv4/"+set[0], []byte(set[1]), 0o644))
-	}
+	must(t, knfsd.LowPorts())
 	e, err := openKernelExport("calls")
 	must(t, err)
 	cmd := exec.Command("/nfsd.test", "-test.v", "-test.run=^TestPOSIX$", "-test.parallel=4")

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"caddyshack/internal/guest"
+	"caddyshack/internal/knfsd"
 )
 
 // TestKernelServer runs the table against the kernel's own NFS server, which
@@ -23,15 +24,15 @@ func TestKernelServer(t *testing.T) {
 	if err := guest.BuildTest(ctx, "..", "", calls); err != nil {
 		t.Fatal(err)
 	}
-	files := map[string]string{"/inguest.test": inGuest(t), "/nfsd.test": calls, "/etc/netconfig": "/etc/netconfig"}
-	if err := guest.AddPrograms(ctx, files, "exportfs", "rpc.mountd", "rpc.nfsd", "rpcbind"); err != nil {
-		t.Fatal(err)
-	}
-	r, err := guest.Run(ctx, guest.Config{
-		Modules: []string{"nfsv3", "nfsd", "crc32c_generic", "ext4", "loop"}, Files: files, MemoryMiB: 1024,
+	c := guest.Config{
+		Modules: []string{"nfsv3"}, Files: map[string]string{"/inguest.test": inGuest(t), "/nfsd.test": calls}, MemoryMiB: 1024,
 		Env:     []string{"NFS_KERNEL_SERVER=1", "NFS_SHORT=1"},
 		Command: []string{"/inguest.test", "-test.v", "-test.timeout=10m"},
-	})
+	}
+	if err := knfsd.Add(ctx, &c); err != nil {
+		t.Fatal(err)
+	}
+	r, err := guest.Run(ctx, c)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, r.Output)
 	}
