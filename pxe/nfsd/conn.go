@@ -56,6 +56,12 @@ var errTooWeak = errors.New("AUTH_SYS is needed")
 func (s *Server) admit(nc net.Conn) {
 	addr := plainAddr(nc.RemoteAddr())
 	admitted := s.Admit == nil || s.Admit(plainAddr(nc.LocalAddr()), addr)
+	if !isOfKernel(nc.RemoteAddr()) {
+		admitted = false
+		if s.loud.Allow() {
+			s.log().Warn("refusing an NFS connection from a port that any program may use; a node mounts without the option noresvport", "client", nc.RemoteAddr())
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known := s.hasExport(addr)
@@ -102,6 +108,18 @@ func plainAddr(a net.Addr) netip.Addr {
 		return netip.Addr{}
 	}
 	return ap.Addr().Unmap().WithZone("")
+}
+
+// reservedPorts are those below, which only root may use on its machine.
+const reservedPorts = 1024
+
+// isOfKernel tells whether a connection comes from the kernel or from root on a
+// machine, to judge by its port: any other user there could tell us to be root
+// (AUTH_SYS), and so become it. From this machine itself come simulated Pis,
+// which ordinary users run.
+func isOfKernel(remote net.Addr) bool {
+	ap, err := netip.ParseAddrPort(remote.String())
+	return err == nil && (ap.Port() < reservedPorts || ap.Addr().Unmap().IsLoopback())
 }
 
 // forget drops a closed connection and what is not needed of its client any

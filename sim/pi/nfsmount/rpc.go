@@ -15,7 +15,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/willscott/go-nfs-client/nfs/rpc"
@@ -43,12 +45,34 @@ func (e *transportError) Error() string { return e.err.Error() }
 func (e *transportError) Unwrap() error { return e.err }
 
 func dialRPC(ctx context.Context, local net.IP, server string, cred rpc.Auth) (*rpcConn, error) {
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: local}, Timeout: callTimeout}
-	conn, err := d.DialContext(ctx, "tcp", server)
+	conn, err := dial(ctx, local, server)
 	if err != nil {
 		return nil, &transportError{err}
 	}
 	return &rpcConn{conn: conn, cred: cred, xid: uint32(time.Now().UnixNano())}, nil
+}
+
+// The ports from which a Linux kernel mounts (xprt.c, RPC_DEF_MIN_RESVPORT and
+// RPC_DEF_MAX_RESVPORT).
+const firstPort, lastPort = 665, 1023
+
+// dial connects as a kernel does, from a port that only root may use. On
+// loopback the server does not ask for it, and ordinary users have none.
+func dial(ctx context.Context, local net.IP, server string) (conn net.Conn, err error) {
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: local}, Timeout: callTimeout}
+	if local.IsLoopback() {
+		return d.DialContext(ctx, "tcp", server)
+	}
+	const ports = lastPort - firstPort + 1
+	start := rand.IntN(ports)
+	for i := range ports {
+		d.LocalAddr = &net.TCPAddr{IP: local, Port: firstPort + (start+i)%ports}
+		conn, err = d.DialContext(ctx, "tcp", server)
+		if !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			break // an earlier connection holds the port for a while otherwise
+		}
+	}
+	return conn, err
 }
 
 type rpcCall struct {
