@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -166,6 +167,9 @@ func (s *site) reachesItsServer(slot int) {
 	s.t.Helper()
 	server := netip.AddrPortFrom(netip.MustParsePrefix(serverOf(slot)).Addr(), 2049)
 	s.eventually(fmt.Sprintf("Pi %d reaches its own NFS server", slot), func() bool { return s.dial(slot, server) == nil })
+	if err := connect(s.pis[slot-1], server, net.Dialer{}); err == nil {
+		s.t.Errorf("a user of Pi %d reaches the NFS server", slot)
+	}
 }
 
 // stranger is something else that listens at the controller's address in the office.
@@ -310,15 +314,25 @@ func (s *site) greet(l net.Listener) {
 	}()
 }
 
-// dial tells whether a Pi gets a connection that is not closed at once.
-func (s *site) dial(slot int, to netip.AddrPort) error {
-	return connect(s.pis[slot-1], to)
+// rootPort counts the ports from which root of a Pi connects, so that no two
+// tries want the same.
+var rootPort atomic.Uint32
+
+// dial tells whether root of a Pi gets a connection that is not closed at once.
+func (s *site) dial(slot int, to netip.AddrPort) (err error) {
+	for range 512 {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{Port: 512 + int(rootPort.Add(1)%512)}}
+		if err = connect(s.pis[slot-1], to, d); !errors.Is(err, syscall.EADDRINUSE) {
+			break // else an earlier connection still holds the port
+		}
+	}
+	return err
 }
 
-func connect(from *netns.NS, to netip.AddrPort) error {
+func connect(from *netns.NS, to netip.AddrPort, d net.Dialer) error {
 	var c net.Conn
 	err := from.Do(func() (err error) {
-		d := net.Dialer{Timeout: 2 * time.Second}
+		d.Timeout = 2 * time.Second
 		c, err = d.Dial("tcp4", to.String())
 		return err
 	})
