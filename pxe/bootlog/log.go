@@ -326,8 +326,14 @@ func (b *record) restartedBy(e Event) bool {
 	}
 	// Without a kernel it is harder to tell: the first files are asked for
 	// more than once. What a firmware does only at its very start is to probe.
-	_, config := b.index[key{StageFile, Done, "config.txt"}]
-	return config && e.Outcome == Probe
+	config, ok := b.index[key{StageFile, Done, "config.txt"}]
+	if !ok || e.Outcome != Probe {
+		return false
+	}
+	// A probe that began before config.txt did may be told of after it: the server
+	// hears of its end on another socket.
+	running, ok := b.index[key{StageFile, Started, e.Name}]
+	return !ok || b.Entries[running].Last.After(b.Entries[config].Time)
 }
 
 // add puts an event in a boot.

@@ -295,6 +295,20 @@ func TestLoopWithoutKernelIsSeveralBoots(t *testing.T) {
 	}
 }
 
+// The end of a probe is heard on a socket of its own, maybe after what the
+// firmware asked for next: that is no new boot.
+func TestLateProbe(t *testing.T) {
+	t.Parallel()
+	l := bootlog.New(bootlog.Config{})
+	l.StartBoot("m", at(0))
+	record(l, file(3, bootlog.Started, "start4.elf", 0, 2e6), file(3.001, bootlog.Started, "config.txt", 0, 100),
+		file(3.002, bootlog.Done, "config.txt", 100, 100), file(3.003, bootlog.Probe, "start4.elf", 0, 2e6))
+	record(l, withKernel()[4:]...)
+	if boots := l.Timeline("m"); len(boots) != 1 || !boots[0].Powered || boots[0].Attempt != 1 {
+		t.Errorf("boots: %+v", boots)
+	}
+}
+
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	l := bootlog.New(bootlog.Config{Machines: 10, Entries: 20})
