@@ -4,95 +4,19 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
-	"net/netip"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
-	"caddyshack/baremetal"
 	"caddyshack/internal/ganesha"
-	"caddyshack/pxe/images/demo"
 )
 
-// A virtual Pi is deployed through NFS-Ganesha, which serves its root; a second
-// one is while the first lives on it, and an undeploy ends one export alone.
 func TestDeployThroughGanesha(t *testing.T) {
 	if !ganesha.Again(t) {
 		return
 	}
 	g := ganesha.StartT(t)
-	dir := t.TempDir()
-	image := demo.New(demo.Config{Dir: dir, Go: "/nonexistent"})
-	if err := image.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	tiny, err := image.Image(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := startServe(t, dir, "shack", fmt.Sprintf(`
-state_dir = %q
-roles = ["api", "conductor", "broker", "boot", "os-server"]
-[api]
-listen = "127.0.0.1:0"
-[broker]
-listen = "127.0.0.1:0"
-password = "secret"
-units = [{id = "bpu-1", password = "unit"}]
-[boot]
-address = "127.0.0.1"
-tftp_listen = "127.0.0.1:0"
-phone_home_listen = "127.0.0.1:0"
-nfs_server = "ganesha"
+	deployThroughOther(t, t.TempDir(), fmt.Sprintf(`nfs_server = "ganesha"
 nfs_listen = "127.0.0.1:%d"
 nfs_mount_port = %d
 nfs_exports_file = %q
-nfs_pid_file = %q
-[images]
-folders = [%q]
-default_image = %q
-`, filepath.Join(dir, "shack"), g.NFSPort, g.MountPort, g.ExportsFile, g.PIDFile, dir, "file://"+tiny.Path))
-	tftp, err := netip.ParseAddrPort(p.addr.TFTP)
-	if err != nil {
-		t.Fatal(err)
-	}
-	racked, err := startSimulated(t.Context(), simulatedConfig{Caddies: 2, Dir: filepath.Join(dir, "sim"), Broker: p.addr.MQTT,
-		Password: func(string) string { return "unit" }, TFTP: tftp, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = racked.close() })
-	exported := func(uuid string) bool {
-		t.Helper()
-		text, err := os.ReadFile(g.ExportsFile)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.Contains(string(text), uuid)
-	}
-	var uuids []string
-	for _, c := range racked.caddies {
-		uuid := createCaddy(t, p, c)
-		uuids = append(uuids, uuid)
-		reach := func(verb string, state baremetal.ProvisionState) {
-			send(t, p, verb, uuid)
-			p.await(t, "/v1/nodes/"+uuid, fmt.Sprintf(`"provision_state":%q`, state))
-		}
-		reach("manage", baremetal.Manageable)
-		reach("provide", baremetal.Available)
-		reach("active", baremetal.Active) // its root is mounted
-		if !exported(uuid) {
-			t.Errorf("%s is active and not in %s", uuid, g.ExportsFile)
-		}
-	}
-	send(t, p, "deleted", uuids[0])
-	p.await(t, "/v1/nodes/"+uuids[0], `"provision_state":"available"`)
-	if exported(uuids[0]) || !exported(uuids[1]) {
-		t.Errorf("exported after the first was undeployed: %v, %v", exported(uuids[0]), exported(uuids[1]))
-	}
-	if _, err := os.Stat(filepath.Join(dir, "shack", "roots", "nodes", uuids[0])); !os.IsNotExist(err) {
-		t.Errorf("the first root: %v", err)
-	}
+nfs_pid_file = %q`, g.NFSPort, g.MountPort, g.ExportsFile, g.PIDFile), g.ExportsFile)
 }
