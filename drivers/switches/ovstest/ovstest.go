@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,12 +71,12 @@ func (o *OVS) startServer() {
 	o.server = o.daemon("ovsdb-server", "--remote=p"+o.Address, "--unixctl="+filepath.Join(o.Dir, "ovsdb.ctl"),
 		"--private-key=db:Open_vSwitch,SSL,private_key", "--certificate=db:Open_vSwitch,SSL,certificate", "--ca-cert=db:Open_vSwitch,SSL,ca_cert", // as Debian's
 		filepath.Join(o.Dir, "conf.db"))
-	o.await(filepath.Join(o.Dir, "db.sock"))
+	o.await("ovsdb-server", filepath.Join(o.Dir, "db.sock"))
 }
 
 func (o *OVS) startSwitch() {
 	o.vsd = o.daemon("ovs-vswitchd", "--pidfile="+filepath.Join(o.Dir, "ovs-vswitchd.pid"), o.Address)
-	o.await(filepath.Join(o.Dir, "ovs-vswitchd.pid"))
+	o.await("ovs-vswitchd", o.ControlSocket())
 }
 
 // RestartSwitch kills ovs-vswitchd, as a crash does, and starts it again.
@@ -128,15 +129,19 @@ func (o *OVS) kill(cmd *exec.Cmd) {
 	}
 }
 
-// await waits until a daemon has made the file that says it is ready.
-func (o *OVS) await(path string) {
+// await waits until a daemon answers at its socket: between bind and listen,
+// and after a kill, there is a file that refuses connections.
+func (o *OVS) await(daemon, socket string) {
 	o.t.Helper()
 	for end := time.Now().Add(startTime); ; time.Sleep(5 * time.Millisecond) {
-		if _, err := os.Stat(path); err == nil {
+		c, err := (&net.Dialer{}).DialContext(context.Background(), "unix", socket)
+		if err == nil {
+			_ = c.Close()
 			return
 		}
 		if time.Now().After(end) {
-			o.t.Fatalf("Open vSwitch does not start: %s does not appear", path)
+			said, _ := os.ReadFile(filepath.Join(o.Dir, daemon+".out"))
+			o.t.Fatalf("%s does not start: %v\n%s", daemon, err, said)
 		}
 	}
 }
