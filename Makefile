@@ -32,8 +32,12 @@ demo: build ## Run everything with a simulated chassis of 13 caddies
 packages: ## Install the Debian packages the tests need (as root)
 	@scripts/packages
 
+.PHONY: modules
+modules: go-version # all that go.mod names, with a second try for a bad moment of the network
+	@scripts/retry $(GO) mod download
+
 .PHONY: test
-test: go-version packages ## All tests, as CI runs them
+test: go-version packages modules ## All tests, as CI runs them
 	$(SUITE) unit $(MAKE) test-unit
 	$(SUITE) fuzz $(MAKE) fuzz
 	$(SUITE) lint $(MAKE) lint
@@ -132,13 +136,14 @@ lint: go-version $(LINT) ## golangci-lint with the list of .golangci.yml
 
 $(LINT):
 	@mkdir -p .cache/bin
-	@GOBIN=$(abspath .cache/bin) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@GOBIN=$(abspath .cache/bin) scripts/retry $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	@mv .cache/bin/golangci-lint $(LINT)
 
 .PHONY: web
-web: ## Rebuild the console page from npm and compare it with what is committed
+web: ## Rebuild the console page from npm and compare it with what was there
+	@rm -rf .cache/web && mkdir -p .cache && cp -R web/dist .cache/web
 	@web/build.sh
-	@git diff --exit-code --stat -- web/dist
+	@diff -r .cache/web web/dist || { echo "web/dist was not what web/build.sh makes; it is now: commit it" >&2; exit 1; }
 
 .PHONY: firmware-host
 firmware-host: # the unit as a Linux program, which the Go tests run

@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")"
 out=${1:-dist}
 
-npm ci --ignore-scripts --no-audit --no-fund
+../scripts/retry npm ci --ignore-scripts --no-audit --no-fund --fetch-retries 5 --fetch-timeout 120000
 
 rm -rf "$out"
 mkdir -p "$out/licenses"
