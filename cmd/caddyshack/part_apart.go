@@ -43,8 +43,12 @@ func (d *daemon) listen(network, address string) (net.Listener, error) {
 	return lc.Listen(context.Background(), network, address) // binding does not block
 }
 
-// forwarding is a network whose nodes' packets this machine hands on.
-type forwarding struct{ network, link string }
+// forwarding is a network whose nodes' packets this machine hands on, and the
+// kernel's settings that stop it.
+type forwarding struct {
+	network string
+	remedy  []string
+}
 
 // forwardingNetworks are those that the configuration does not call routed.
 func forwardingNetworks(boots []networks.Network) []forwarding {
@@ -57,12 +61,26 @@ func forwardingNetworks(boots []networks.Network) []forwarding {
 		if err != nil || link == nil {
 			continue // binding to the address says what is wrong
 		}
-		text, err := os.ReadFile(filepath.Join("/proc/sys/net/ipv4/conf", link.Name, "forwarding"))
-		if err == nil && strings.TrimSpace(string(text)) != "0" {
-			all = append(all, forwarding{n.Name, link.Name})
+		var remedy []string
+		if sysctlOn("net/ipv4/conf", link.Name, "forwarding") {
+			remedy = append(remedy, fmt.Sprintf("net/ipv4/conf/%s/forwarding=0", link.Name))
+		}
+		// IPv6 is forwarded from all interfaces or none. Nothing of ours needs it in
+		// a network of nodes, and the machine may need it elsewhere.
+		if sysctlOn("net/ipv6/conf", "all", "forwarding") && !sysctlOn("net/ipv6/conf", link.Name, "disable_ipv6") {
+			remedy = append(remedy, fmt.Sprintf("net/ipv6/conf/%s/disable_ipv6=1", link.Name))
+		}
+		if len(remedy) > 0 {
+			all = append(all, forwarding{n.Name, remedy})
 		}
 	}
 	return all
+}
+
+// sysctlOn reports a setting of the kernel; one that it lacks is off.
+func sysctlOn(path ...string) bool {
+	text, err := os.ReadFile(filepath.Join("/proc/sys", filepath.Join(path...)))
+	return err == nil && strings.TrimSpace(string(text)) != "0"
 }
 
 // forwardingWords say what is wrong and what to do.
@@ -70,7 +88,7 @@ func forwardingWords(all []forwarding) string {
 	var names, remedies []string
 	for _, f := range all {
 		names = append(names, f.network)
-		remedies = append(remedies, fmt.Sprintf("net/ipv4/conf/%s/forwarding=0", f.link))
+		remedies = append(remedies, f.remedy...)
 	}
 	return fmt.Sprintf("this machine forwards what nodes in %s send to other networks, so that nodes of different tenants would reach each other: run `sysctl -w %s` "+
 		"(and keep it in /etc/sysctl.d), or set routed = true for networks that your firewall keeps apart", strings.Join(names, " and "), strings.Join(remedies, " "))

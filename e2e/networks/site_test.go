@@ -121,14 +121,19 @@ func (s *site) refusesForwarding() {
 	s.t.Helper()
 	here := netns.Current()
 	defer func() { _ = here.Close() }()
-	if err := forward(here, "net20", true); err != nil {
-		s.t.Fatal(err)
-	}
-	if out := s.run(true, s.bin, "serve", "--config", s.configure("0", "0")); !strings.Contains(out, "sysctl -w net/ipv4/conf/net20/forwarding=0") {
-		s.t.Errorf("on a machine that forwards:\n%s", out)
-	}
-	if err := forward(here, "net20", false); err != nil {
-		s.t.Fatal(err)
+	for _, c := range []struct{ setting, remedy string }{
+		{"ipv4/conf/net20/forwarding", "sysctl -w net/ipv4/conf/net20/forwarding=0"},
+		{"ipv6/conf/all/forwarding", "net/ipv6/conf/net20/disable_ipv6=1"},
+	} {
+		if err := setSysctl(here, c.setting, "1"); err != nil {
+			s.t.Fatal(err)
+		}
+		if out := s.run(true, s.bin, "serve", "--config", s.configure("0", "0")); !strings.Contains(out, c.remedy) {
+			s.t.Errorf("on a machine that forwards by %s:\n%s", c.setting, out)
+		}
+		if err := setSysctl(here, c.setting, "0"); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 }
 

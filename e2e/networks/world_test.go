@@ -110,7 +110,7 @@ func build(t *testing.T) (*netns.NS, world) {
 	for _, v := range vlans {
 		must(netns.Cable(controller, fmt.Sprintf("net%d", v.vlan), nil, ovs.NS, fmt.Sprintf("u%d", v.vlan)))
 		must(address(controller, fmt.Sprintf("net%d", v.vlan), v.address))
-		must(forward(controller, fmt.Sprintf("net%d", v.vlan), false))
+		must(setSysctl(controller, fmt.Sprintf("ipv4/conf/net%d/forwarding", v.vlan), "0"))
 		if v.purposes != `["boot"]` {
 			ports = append(ports, fmt.Sprintf("u%d", v.vlan))
 		}
@@ -136,16 +136,9 @@ func build(t *testing.T) (*netns.NS, world) {
 	return controller, w
 }
 
-// forward tells the kernel of a namespace whether to forward what comes in at an
-// interface, as docs/networks.md has it.
-func forward(n *netns.NS, link string, on bool) error {
-	return n.Do(func() error {
-		value := "0"
-		if on {
-			value = "1"
-		}
-		return os.WriteFile("/proc/sys/net/ipv4/conf/"+link+"/forwarding", []byte(value), 0)
-	})
+// setSysctl changes a setting of the kernel in a namespace, below net.
+func setSysctl(n *netns.NS, setting, value string) error {
+	return n.Do(func() error { return os.WriteFile("/proc/sys/net/"+setting, []byte(value), 0) })
 }
 
 // address gives an interface of a namespace an address.
