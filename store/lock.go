@@ -45,7 +45,13 @@ func writePID(f *os.File) error {
 		_, err = f.WriteAt([]byte(fmt.Sprintln(os.Getpid())), 0)
 	}
 	if err != nil {
-		_ = f.Close()
+		_ = unlock(f)
 	}
 	return err
+}
+
+// unlock gives up the lock. It is not left to Close of the file, which leaves
+// the lock to a process that is being forked at this moment.
+func unlock(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 }

@@ -219,7 +219,7 @@ func TestCrash(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "caddyshack.db")
 	for range 3 {
-		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCrashChild$", "-test.timeout=60s")
+		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCrashChild$", "-test.timeout=5m")
 		child.Env = append(os.Environ(), crashEnv+"="+path)
 		child.Stderr = os.Stderr
 		out, err := child.StdoutPipe()

@@ -184,39 +184,63 @@ func TestConductors(t *testing.T) {
 	for _, e := range storetest.Engines() {
 		t.Run(e.Name, func(t *testing.T) {
 			t.Parallel()
-			cfg := e.Config(t)
-			cfg.ConductorTimeout = 200 * time.Millisecond
-			s := storetest.Open(t, cfg)
-			c := baremetal.Conductor{Hostname: "h", ConductorGroup: "g", Places: []string{"p"}, Drivers: []string{"caddy"}, BootID: "b", Alive: true}
-			if err := s.Heartbeat(t.Context(), &c); err != nil {
-				t.Fatal(err)
-			}
-			got, err := s.Conductor(t.Context(), "h")
-			if err != nil || !got.Alive || got.ConductorGroup != "g" || !slices.Equal(got.Places, c.Places) || !slices.Equal(got.Drivers, c.Drivers) {
-				t.Errorf("%+v, %v", got, err)
-			}
-			for deadline := time.Now().Add(5 * time.Second); got.Alive; {
-				if got, err = s.Conductor(t.Context(), "h"); err != nil || time.Now().After(deadline) {
-					t.Fatalf("still alive, %v", err)
-				}
-			}
-			if err := s.Heartbeat(t.Context(), &c); err != nil {
-				t.Fatal(err)
-			}
-			if all, err := s.Conductors(t.Context(), baremetal.Page{SortBy: "hostname", Limit: 2}); err != nil || len(all) != 1 || !all[0].Alive {
-				t.Errorf("%+v, %v", all, err)
-			}
-			c.Alive = false
-			if err := s.Heartbeat(t.Context(), &c); err != nil {
-				t.Fatal(err)
-			}
-			if got, err = s.Conductor(t.Context(), "h"); err != nil || got.Alive {
-				t.Errorf("said goodbye, yet %+v, %v", got, err)
-			}
-			_, err = s.Conductor(t.Context(), "x")
-			wantError(t, err, baremetal.NotFound, "Conductor x could not be found.")
+			testConductors(t, e.Config(t))
 		})
 	}
+}
+
+func testConductors(t *testing.T, cfg store.Config) {
+	// with opens the store anew, with another idea of how long a conductor may be silent.
+	with := func(timeout time.Duration, use func(*store.Store)) {
+		t.Helper()
+		cfg.ConductorTimeout = timeout
+		s, err := store.Open(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		use(s)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := baremetal.Conductor{Hostname: "h", ConductorGroup: "g", Places: []string{"p"}, Drivers: []string{"caddy"}, BootID: "b", Alive: true}
+	with(time.Hour, func(s *store.Store) {
+		if err := s.Heartbeat(t.Context(), &c); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Conductor(t.Context(), "h")
+		if err != nil || !got.Alive || got.ConductorGroup != "g" || !slices.Equal(got.Places, c.Places) || !slices.Equal(got.Drivers, c.Drivers) {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+	with(200*time.Millisecond, func(s *store.Store) {
+		for deadline := time.Now().Add(patience); ; {
+			got, err := s.Conductor(t.Context(), "h")
+			if err == nil && !got.Alive {
+				break
+			}
+			if err != nil || time.Now().After(deadline) {
+				t.Fatalf("still alive, %v", err)
+			}
+		}
+	})
+	with(time.Hour, func(s *store.Store) {
+		if err := s.Heartbeat(t.Context(), &c); err != nil {
+			t.Fatal(err)
+		}
+		if all, err := s.Conductors(t.Context(), baremetal.Page{SortBy: "hostname", Limit: 2}); err != nil || len(all) != 1 || !all[0].Alive {
+			t.Errorf("%+v, %v", all, err)
+		}
+		c.Alive = false
+		if err := s.Heartbeat(t.Context(), &c); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Conductor(t.Context(), "h"); err != nil || got.Alive {
+			t.Errorf("said goodbye, yet %+v, %v", got, err)
+		}
+		_, err := s.Conductor(t.Context(), "x")
+		wantError(t, err, baremetal.NotFound, "Conductor x could not be found.")
+	})
 }
 
 func TestObservePower(t *testing.T) {

@@ -144,7 +144,7 @@ func (e *sqliteEngine) close() error {
 			errs = append(errs, db.Close())
 		}
 	}
-	return errors.Join(append(errs, e.lock.Close())...)
+	return errors.Join(append(errs, unlock(e.lock))...)
 }
 
 func (e *sqliteEngine) duplicate(err error) string {

@@ -64,7 +64,7 @@ func Postgres(t testing.TB) string {
 	return shared.cluster.Database(t)
 }
 
-const startTimeout = 30 * time.Second
+const startTimeout = 2 * time.Minute
 
 // StartCluster makes and starts a cluster with settings for tests: nothing is
 // synced to disk. Most tests want Postgres, which shares one.
@@ -190,7 +190,7 @@ func (c *Cluster) Stop() error {
 	if err := c.cmd.Process.Signal(syscall.SIGINT); err == nil { // fast shutdown
 		select {
 		case <-c.exited:
-		case <-time.After(10 * time.Second):
+		case <-time.After(30 * time.Second):
 			_ = c.cmd.Process.Signal(syscall.SIGQUIT)
 			<-c.exited
 		}
