@@ -87,14 +87,14 @@ func (a *Authenticator) look(ctx context.Context, token string, late bool) (*tok
 	}
 	key := a.known.key(token, late)
 	if info, ok := a.known.get(key); ok {
-		if info == nil {
-			return nil, errBadToken
-		}
-		return info, nil
+		return valid(info)
 	}
 	// Others that bring the same token wait for the same answer, so it must not
 	// end with the request of the first.
 	result := a.asking.DoChan(string(key[:]), func() (any, error) {
+		if info, ok := a.known.get(key); ok { // answered since we looked above
+			return valid(info)
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.Timeout)
 		defer cancel()
 		select {
@@ -121,6 +121,14 @@ func (a *Authenticator) look(ctx context.Context, token string, late bool) (*tok
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// valid is what is remembered of a token; nil is a bad one.
+func valid(info *tokenInfo) (*tokenInfo, error) {
+	if info == nil {
+		return nil, errBadToken
+	}
+	return info, nil
 }
 
 // goodFor is how long an answer is remembered.
