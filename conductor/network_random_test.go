@@ -198,7 +198,7 @@ func wantedVLAN(s *store.Store, uuid string) (int, error) {
 
 // await waits until nobody has anything to do with the node any more.
 func (p *playground) await(uuid string) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var n baremetal.Node
 	idle := p.writes.Await(ctx, func() bool {

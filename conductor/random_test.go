@@ -111,7 +111,7 @@ func consistent(t *rapid.T, s *store.Store, uuid string) {
 
 // settled waits until the node rests, and looks at how.
 func settled(t *rapid.T, r *rig, uuid string) {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var n baremetal.Node
 	rests := r.changes.Await(ctx, func() bool {

@@ -19,9 +19,9 @@ import (
 	"caddyshack/ironicapi"
 )
 
-// TestDeepNesting: the body is refused before it is parsed.
+// TestDeepNesting: the body is refused before it is parsed. It counts the
+// goroutines of the process, so it runs alone.
 func TestDeepNesting(t *testing.T) {
-	t.Parallel()
 	r := newRig(t)
 	id := r.node(nil)
 	deep := strings.Repeat("[", 60_000)
@@ -86,7 +86,8 @@ func TestSlowClients(t *testing.T) {
 	if s.ReadHeaderTimeout <= 0 || s.ReadTimeout <= 0 || s.ReadTimeout > 30*time.Second || s.WriteTimeout <= 0 || s.IdleTimeout <= 0 || s.MaxHeaderBytes > 1<<16 {
 		t.Fatalf("deadlines: %+v", s)
 	}
-	s.ReadHeaderTimeout, s.ReadTimeout = 100*time.Millisecond, 200*time.Millisecond
+	// Long enough for the other client, on a slow machine too.
+	s.ReadHeaderTimeout, s.ReadTimeout = 5*time.Second, 5*time.Second
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed by the server
 	if err != nil {
 		t.Fatal(err)
@@ -98,27 +99,30 @@ func TestSlowClients(t *testing.T) {
 		"header": "GET /v1/nodes HTTP/1.1\r\nHost: x\r\nX-",
 		"body":   "POST /v1/nodes HTTP/1.1\r\nHost: x\r\nX-OpenStack-Ironic-API-Version: 1.82\r\nContent-Length: 1000\r\n\r\n{",
 	} {
-		var d net.Dialer
-		conn, err := d.DialContext(t.Context(), "tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close() //nolint:errcheck // the server closed it
-		if _, err := io.WriteString(conn, head); err != nil {
-			t.Fatal(err)
-		}
-		resp, err := http.Get("http://" + l.Addr().String() + "/v1") //nolint:noctx // others are served meanwhile
-		if err != nil || resp.StatusCode != http.StatusOK {
-			t.Errorf("%s: another client was not served: %v", name, err)
-		} else {
-			_ = resp.Body.Close()
-		}
-		if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadAll(conn); err != nil {
-			t.Errorf("%s: the server did not hang up: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var d net.Dialer
+			conn, err := d.DialContext(t.Context(), "tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close() //nolint:errcheck // the server closed it
+			if _, err := io.WriteString(conn, head); err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.Get("http://" + l.Addr().String() + "/v1") //nolint:noctx // others are served meanwhile
+			if err != nil || resp.StatusCode != http.StatusOK {
+				t.Errorf("another client was not served: %v", err)
+			} else {
+				_ = resp.Body.Close()
+			}
+			if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadAll(conn); err != nil {
+				t.Errorf("the server did not hang up: %v", err)
+			}
+		})
 	}
 }
 
@@ -283,6 +287,8 @@ func TestBasicAuth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	now := time.Now()
+	ironicapi.SetClock(auth, func() time.Time { return now }) // who has to wait waits, however slow the rest is
 	r := newRig(t, func(c *ironicapi.Config) { c.Auth = auth })
 	try := func(path, user, password, from string) answer {
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)

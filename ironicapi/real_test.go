@@ -28,7 +28,7 @@ func newRealRig(t testing.TB, change ...func(*ironicapi.Config)) (*rig, *store.S
 	for _, f := range change {
 		f(&cfg)
 	}
-	c, err := conductor.New(conductor.Settings{Store: changes.Watch(s), Registry: registry, Host: "shack", LockWait: 200 * time.Millisecond, Log: cfg.Log})
+	c, err := conductor.New(conductor.Settings{Store: changes.Watch(s), Registry: registry, Host: "shack", LockWait: 2 * time.Second, Log: cfg.Log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,8 +43,8 @@ func newRealRig(t testing.TB, change ...func(*ironicapi.Config)) (*rig, *store.S
 	})
 	select {
 	case <-c.Ready():
-	case <-time.After(10 * time.Second):
-		t.Fatal("the conductor is not ready after 10 s")
+	case <-time.After(time.Minute):
+		t.Fatal("the conductor is not ready after a minute")
 	}
 	cfg.Conductor = c
 	h, err := ironicapi.New(cfg)
@@ -54,17 +54,17 @@ func newRealRig(t testing.TB, change ...func(*ironicapi.Config)) (*rig, *store.S
 	return &rig{t: t, handler: h, changes: changes}, s
 }
 
-// await reads a path, after each write of the conductor, until the field has the value, for at most 15 s.
+// await reads a path, after each write of the conductor, until the field has the value, for at most a minute.
 func (r *rig) await(path, field string, want any) (a answer) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()
 	there := r.changes.Await(ctx, func() bool {
 		a = r.at(82, "GET", path, nil)
 		return a.status == 200 && a.body[field] == want
 	})
 	if !there {
-		r.t.Fatalf("%s: %s is not %v after 15 s: %s", path, field, want, a.text)
+		r.t.Fatalf("%s: %s is not %v after a minute: %s", path, field, want, a.text)
 	}
 	return a
 }
