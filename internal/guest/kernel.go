@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/ulikunitz/xz"
 )
@@ -32,8 +33,11 @@ func DebianKernel(ctx context.Context) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, err := concretePackage(ctx)
-	if err != nil {
+	var name string
+	if err := again(ctx, func() error {
+		name, err = concretePackage(ctx)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	dir := filepath.Join(cache, "caddyshack", "guest", name)
@@ -69,7 +73,10 @@ func fetch(ctx context.Context, name, dir string) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(tmp) }()
-	if _, err := run(ctx, tmp, "apt-get", "download", name); err != nil {
+	if err := again(ctx, func() error {
+		_, err := run(ctx, tmp, "apt-get", "download", name)
+		return err
+	}); err != nil {
 		return err
 	}
 	debs, err := filepath.Glob(filepath.Join(tmp, "*.deb"))
@@ -84,6 +91,23 @@ func fetch(ctx context.Context, name, dir string) error {
 		return nil // another test was faster
 	}
 	return err
+}
+
+// again asks Debian's mirrors up to five times, with pauses: they have bad
+// moments, and the lists of packages may be old or missing.
+func again(ctx context.Context, ask func() error) error {
+	for pause := 5 * time.Second; ; pause *= 2 {
+		err := ask()
+		if err == nil || pause > 40*time.Second {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+		_, _ = run(ctx, "", "apt-get", "update", "-q") // only root can, and the next attempt tells
+	}
 }
 
 func run(ctx context.Context, dir, name string, args ...string) (string, error) {

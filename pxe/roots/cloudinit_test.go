@@ -26,7 +26,14 @@ var askCloudInit string
 func cloudInit(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	script := `cd "$1" && { apt-get download -q cloud-init || { apt-get update -q && apt-get download -q cloud-init; }; } && dpkg-deb -x cloud-init_*.deb .`
+	// Mirrors have bad moments, and the lists of packages may be old or missing.
+	script := `cd "$1"
+for pause in 5 15 30 60 0; do
+	apt-get download -q cloud-init && exec dpkg-deb -x cloud-init_*.deb .
+	sleep $pause
+	apt-get update -q
+done
+exit 1`
 	if b, err := exec.CommandContext(t.Context(), "sh", "-c", script, "sh", dir).CombinedOutput(); err != nil {
 		t.Fatalf("fetching Debian's package cloud-init: %v\n%s", err, b)
 	}
