@@ -51,11 +51,11 @@ def wait_for(what, ready, process, seconds):
 class Process:
     """A program that is started and stopped with the block it is used in."""
 
-    def start(self, what, argv, log, env=None):
+    def start(self, what, argv, log, env=None, files=()):
         self.what, self.log = what, log
         with open(log, "wb") as out:
             self.process = subprocess.Popen(argv, stdout=out, stderr=subprocess.STDOUT,
-                                            env={**os.environ, **(env or {})}, start_new_session=True)
+                                            env={**os.environ, **(env or {})}, start_new_session=True, pass_fds=files)
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -94,7 +94,7 @@ class Server(Process):
 
     def __enter__(self):
         try:
-            wait_for("caddyshack", lambda: os.path.exists(self.ready), self.process, 30)
+            wait_for("caddyshack", lambda: os.path.exists(self.ready), self.process, 120)
         except RuntimeError:
             print(self.tail())
             raise
@@ -115,11 +115,12 @@ class Keystone(Process):
 
     def __init__(self, script):
         self.folder = tempfile.mkdtemp(prefix="keystone-", dir="/dev/shm")
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/v3"
-        self.start("keystone", [script, self.folder, str(self.port), self.PASSWORD], os.path.join(self.folder, "log"))
+        # It gets a socket that listens: a port that was only looked up may be taken meanwhile.
+        with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+            self.port = listener.getsockname()[1]
+            self.url = f"http://127.0.0.1:{self.port}/v3"
+            fd = listener.fileno()
+            self.start("keystone", [script, self.folder, str(self.port), self.PASSWORD, str(fd)], os.path.join(self.folder, "log"), files=[fd])
 
     def answers(self):
         try:

@@ -38,9 +38,14 @@ func startKeystone(t *testing.T) *identity {
 		t.Fatal(err)
 	}
 	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
+	listener, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close() // listener is a copy
 	k := &identity{t: t, url: fmt.Sprintf("http://127.0.0.1:%d/v3", port), projects: map[string]string{}, roles: map[string]string{}}
-	background(t, "keystone", "./keystone", folder, strconv.Itoa(port), password)
+	background(t, "keystone", []*os.File{listener}, "./keystone", folder, strconv.Itoa(port), password, "3")
+	_ = listener.Close() // if Keystone ends, nobody listens
 	eventually(t, 3*time.Minute, "keystone answers", func() bool {
 		resp, err := http.Get(k.url) //nolint:noctx // loopback
 		if err != nil {

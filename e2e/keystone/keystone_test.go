@@ -103,9 +103,9 @@ nfs_listen = "127.0.0.1:0"
 listen = "127.0.0.1:0"
 `, filepath.Join(folder, "state"), cert, key, oslo, more))
 	ready := filepath.Join(folder, "ready")
-	background(t, "caddyshack", c.program, "serve", "--config", config, "--ready-file", ready)
+	background(t, "caddyshack", nil, c.program, "serve", "--config", config, "--ready-file", ready)
 	var said struct{ API string }
-	eventually(t, 30*time.Second, "caddyshack is ready", func() bool {
+	eventually(t, 2*time.Minute, "caddyshack is ready", func() bool {
 		text, err := os.ReadFile(ready)
 		return err == nil && json.Unmarshal(text, &said) == nil
 	})
@@ -248,5 +248,5 @@ func testTokens(t *testing.T, c *cloud) {
 		t.Fatalf("a good token: %d", status)
 	}
 	c.revoke(member)
-	eventually(t, 10*time.Second, "the revoked token is refused", func() bool { return get(c.api, "/v1/nodes", member) == http.StatusUnauthorized })
+	eventually(t, time.Minute, "the revoked token is refused", func() bool { return get(c.api, "/v1/nodes", member) == http.StatusUnauthorized })
 }

@@ -59,12 +59,13 @@ func binary(t *testing.T) string {
 	return path
 }
 
-// background runs a program until the test ends, and shows its output if the test fails.
-func background(t *testing.T, name string, argv ...string) {
+// background runs a program until the test ends, and shows its output if the
+// test fails. Files are its file descriptors from 3 on.
+func background(t *testing.T, name string, files []*os.File, argv ...string) {
 	t.Helper()
 	var out bytes.Buffer
 	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // the test ends it below
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = &out, &out, files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("starting %s: %v", name, err)
@@ -127,5 +128,5 @@ func (c *cloud) https(t *testing.T) *http.Client {
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(text)
-	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
+	return &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
 }
