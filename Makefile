@@ -33,11 +33,12 @@ packages: ## Install the Debian packages the tests need (as root)
 	@scripts/packages
 
 .PHONY: modules
-modules: go-version # all that go.mod names, with a second try for a bad moment of the network
-	@scripts/retry $(GO) mod download
+modules: go-version # all Go modules that tests need, with further tries in bad moments of the network
+	@GO=$(GO) scripts/modules
 
 .PHONY: test
 test: go-version packages modules ## All tests, as CI runs them
+	@rm -f .cache/suites
 	$(SUITE) unit $(MAKE) test-unit
 	$(SUITE) fuzz $(MAKE) fuzz
 	$(SUITE) lint $(MAKE) lint

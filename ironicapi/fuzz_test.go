@@ -18,7 +18,11 @@ func ask(t *testing.T, shared *rig, req *http.Request) {
 		t.Errorf("%s %s: %d %s", req.Method, req.URL, a.status, a.text)
 	}
 	if made := a.header.Get("Location"); a.status == 201 { // keep the twin small
-		r.must(204, "DELETE", strings.TrimPrefix(made, "http://api.test"), nil)
+		path := strings.TrimPrefix(made, "http://api.test")
+		if uuid, ok := strings.CutPrefix(path, "/v1/nodes/"); ok { // which may have been made so that it is kept from being deleted
+			r.backend.Edit(uuid, func(n *node) { n.Protected, n.Maintenance = false, true })
+		}
+		r.must(204, "DELETE", path, nil)
 	}
 }
 
