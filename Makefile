@@ -63,8 +63,8 @@ test: go-version packages modules ## All tests, as CI runs them
 test-unit: go-version firmware-host ## Go unit tests, with the race detector where gcc is there
 	@race=; if command -v gcc >/dev/null; then race=-race; fi; \
 	$(GO) build $$race ./...; \
-	$(GO) test $$race ./firmware/contract & soak=$$!; \
-	failed=0; $(GO) test $$race -p 1 $$($(GO) list ./... | grep -v '/firmware/contract$$') || failed=1; \
+	$(GO) test $$race -timeout 20m ./firmware/contract & soak=$$!; \
+	failed=0; $(GO) test $$race -timeout 20m -p 1 $$($(GO) list ./... | grep -v '/firmware/contract$$') || failed=1; \
 	wait $$soak || failed=1; exit $$failed
 
 .PHONY: test-e2e
