@@ -128,6 +128,7 @@ func onServer(t *testing.T, kind rootfs.Kind, killed bool, c guest.Config) guest
 		Export: nfsd.Export{ID: "n", Path: "/nodes/n", Client: netip.MustParseAddr("127.0.0.1"), Dir: root},
 	}}
 	s.start()
+	port := netip.MustParseAddrPort(s.conf.Addr).Port() // the same after each kill
 	stop := make(chan struct{})
 	var killer sync.WaitGroup
 	if killed {
@@ -138,7 +139,6 @@ func onServer(t *testing.T, kind rootfs.Kind, killed bool, c guest.Config) guest
 		killer.Wait()
 		s.kill()
 	}()
-	port := netip.MustParseAddrPort(s.conf.Addr).Port()
 	c.Modules = []string{"nfsv3"}
 	c.Env = append(c.Env, fmt.Sprintf("NFS_PORT=%d", port), fmt.Sprintf("NFS_KILLED=%v", killed))
 	if short() {

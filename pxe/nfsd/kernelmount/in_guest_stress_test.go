@@ -3,13 +3,9 @@
 package kernelmount
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // stressors are those of stress-ng's file-system class that do not need what an
@@ -64,21 +60,6 @@ func TestStress(t *testing.T) {
 		t.Logf("%s", tail)
 		removeAll(t, mountPoint+"/dbench")
 	})
-}
-
-// removeAll removes what a program left. The client removes a file that was
-// unlinked while open (.nfs…) by itself after its last close; while that call
-// waits for a server that has just been killed, unlink answers EBUSY.
-func removeAll(t *testing.T, dir string) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		err := os.RemoveAll(dir)
-		if errors.Is(err, unix.EBUSY) && time.Now().Before(end) {
-			continue
-		}
-		must(t, err)
-		return
-	}
 }
 
 func exitCode(err error) int {
