@@ -73,7 +73,14 @@ func TestApply(t *testing.T) {
 	if p, ok := d.Port("br0"); !ok || !p.Host {
 		t.Errorf("the bridge's own port: %+v, %v", p, ok)
 	}
-	if p, ok := d.Port("c1"); !ok || p.Host || !p.Link || p.Speed != 10000 {
+	p, ok := d.Port("c1")
+	for deadline := time.Now().Add(time.Minute); ok && !p.Link && time.Now().Before(deadline); p, ok = d.Port("c1") { // the kernel tells of it later
+		time.Sleep(10 * time.Millisecond)
+		if d, err = r.sw.Describe(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !ok || p.Host || !p.Link || p.Speed != 10000 {
 		t.Errorf("c1: %+v, %v", p, ok)
 	}
 	trunk := switches.PortConfig{Mode: switches.ModeTrunk, AllowedVLANs: switches.VLANs(20, 21), MTU: 1400}

@@ -71,12 +71,12 @@ func (o *OVS) startServer() {
 	o.server = o.daemon("ovsdb-server", "--remote=p"+o.Address, "--unixctl="+filepath.Join(o.Dir, "ovsdb.ctl"),
 		"--private-key=db:Open_vSwitch,SSL,private_key", "--certificate=db:Open_vSwitch,SSL,certificate", "--ca-cert=db:Open_vSwitch,SSL,ca_cert", // as Debian's
 		filepath.Join(o.Dir, "conf.db"))
-	o.await("ovsdb-server", filepath.Join(o.Dir, "db.sock"))
+	o.await("ovsdb-server", o.unix("db.sock"))
 }
 
 func (o *OVS) startSwitch() {
 	o.vsd = o.daemon("ovs-vswitchd", "--pidfile="+filepath.Join(o.Dir, "ovs-vswitchd.pid"), o.Address)
-	o.await("ovs-vswitchd", o.ControlSocket())
+	o.await("ovs-vswitchd", o.unix(filepath.Base(o.ControlSocket())))
 }
 
 // RestartSwitch kills ovs-vswitchd, as a crash does, and starts it again.
@@ -129,12 +129,19 @@ func (o *OVS) kill(cmd *exec.Cmd) {
 	}
 }
 
-// await waits until a daemon answers at its socket: between bind and listen,
-// and after a kill, there is a file that refuses connections.
-func (o *OVS) await(daemon, socket string) {
+// unix dials a socket in Dir.
+func (o *OVS) unix(name string) func() (net.Conn, error) {
+	return func() (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(context.Background(), "unix", filepath.Join(o.Dir, name))
+	}
+}
+
+// await waits until a daemon accepts connections: between bind and listen, and
+// after a kill, there is a file that refuses them.
+func (o *OVS) await(daemon string, dial func() (net.Conn, error)) {
 	o.t.Helper()
 	for end := time.Now().Add(startTime); ; time.Sleep(5 * time.Millisecond) {
-		c, err := (&net.Dialer{}).DialContext(context.Background(), "unix", socket)
+		c, err := dial()
 		if err == nil {
 			_ = c.Close()
 			return
@@ -170,6 +177,14 @@ func (o *OVS) ServeTLS(port int, key, certificate, ca string) {
 	o.t.Helper()
 	o.Vsctl("set-ssl", key, certificate, ca)
 	o.run("ovs-appctl", "-t", filepath.Join(o.Dir, "ovsdb.ctl"), "ovsdb-server/add-remote", fmt.Sprintf("pssl:%d:127.0.0.1", port))
+	// It says yes before it listens.
+	o.await("ovsdb-server", func() (c net.Conn, err error) {
+		err = o.NS.Do(func() error {
+			c, err = net.DialTCP("tcp4", nil, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+			return err
+		})
+		return c, err
+	})
 }
 
 // AddBridge makes a bridge whose ports have the names of interfaces in NS.

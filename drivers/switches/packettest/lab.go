@@ -324,11 +324,11 @@ func (l *Lab) During(old, new map[string]switches.PortState, change func()) {
 			}
 		})
 	}
+	defer senders.Wait() // also when change gives the test up
+	defer cancel()
 	<-first
 	change()
 	l.begin(phase{old: new}) // at once: what is sent from here on must not meet anything of the old
-	cancel()
-	senders.Wait()
 }
 
 // Violations returns the frames that came where they must not.
