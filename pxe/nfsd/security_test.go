@@ -421,7 +421,7 @@ func TestRPCErrors(t *testing.T) {
 func TestConnectionLimits(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
-	s := twoNodes(t, &Server{Limits: Limits{PerClient: 40, Strangers: 10}})
+	s := twoNodes(t, &Server{Limits: Limits{PerClient: 40, Strangers: 10, StrangerIdle: deadline}})
 	good, root := mount(t, s.addr, loopback(1, 2), "/nodes/two")
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -552,19 +552,27 @@ func TestListingsCount(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)
-	s := twoNodes(t, &Server{Limits: Limits{Memory: 16 << 20, Stall: 500 * time.Millisecond}})
-	c, root := mount(t, s.addr, loopback(1, 1), "/nodes/one")
-	m, err := c.Create(ctx, root, "big", true, nfstest.Set{})
+	// The file is there before: a large WRITE from here might stall, too.
+	dir := newRoot(t, rootfs.Sidecar)
+	r, err := rootfs.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := c.Write(ctx, m.Handle, 0, make([]byte, 1<<20), 0); err != nil {
+	if err := errors.Join(r.WriteFile("/big", make([]byte, 1<<20), 0o644, 0, 0), r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, &Server{Limits: Limits{Memory: 16 << 20, Stall: 500 * time.Millisecond}},
+		Export{ID: "one", Path: "/nodes/one", Client: loopback(1, 1), Dir: dir},
+		Export{ID: "two", Path: "/nodes/two", Client: loopback(1, 2), Dir: newRoot(t, rootfs.Sidecar)})
+	c, root := mount(t, s.addr, loopback(1, 1), "/nodes/one")
+	big, _, err := c.Lookup(ctx, root, "big")
+	if err != nil {
 		t.Fatal(err)
 	}
 	lazy := rawDial(t, s.addr, 1, 1)
 	for i := range uint32(200) {
 		e := nfstest.Header(i, nfstest.NFS, 3, nfstest.Read, &nfstest.Cred{})
-		e.Opaque(m.Handle)
+		e.Opaque(big)
 		e.Uint64(0)
 		e.Uint32(1 << 20)
 		if _, err := lazy.Write(nfstest.Seal(e)); err != nil {

@@ -18,8 +18,9 @@ import (
 	"caddyshack/pxe/nfsd/tree/native"
 )
 
-// deadline bounds every test that talks to a server.
-const deadline = 60 * time.Second
+// deadline bounds every test that talks to a server, on a machine whose disk is
+// slow and busy.
+const deadline = 3 * time.Minute
 
 func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
