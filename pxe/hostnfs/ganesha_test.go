@@ -29,7 +29,7 @@ func startGanesha(t *testing.T) *nfsServer {
 	g.mountAddr, g.nfsAddr = fmt.Sprint("127.0.0.1:", g.MountPort), fmt.Sprint("127.0.0.1:", g.NFSPort)
 	var err error
 	g.exports, err = Open(Config{Kind: Ganesha, StateFile: filepath.Join(t.TempDir(), "state"), ExportsFile: g.ExportsFile,
-		Reload: Hangup(g.PIDFile), MountAddr: netip.MustParseAddrPort(g.mountAddr)})
+		Reload: Hangup(g.PIDFile), MountAddr: netip.MustParseAddrPort(g.mountAddr), Wait: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestGanesha(t *testing.T) {
 	}
 	g := startGanesha(t)
 	x, mountAddr, nfsAddr := g.exports, g.mountAddr, g.nfsAddr
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	export := func(id, client string) roots.Export {
 		return roots.Export{NodeID: id, Path: "/nodes/" + id, Dir: newRoot(t, rootfs.Native), Client: netip.MustParseAddr(client)}
@@ -87,7 +87,7 @@ func TestGanesha(t *testing.T) {
 	}
 	mountAt(t, ctx, mountAddr, nfsAddr, goes)
 	mounted := make(chan string, 10)
-	wctx, stop := context.WithTimeout(ctx, 10*time.Second)
+	wctx, stop := context.WithTimeout(ctx, time.Minute)
 	defer stop()
 	if err := x.WatchMounts(wctx, g.NFSPort, func(id string) {
 		select {

@@ -95,7 +95,7 @@ func startFake(t *testing.T) (*fake, Config) {
 		}
 	})
 	return f, Config{Kind: Ganesha, StateFile: filepath.Join(dir, "state"), ExportsFile: f.file,
-		Reload: f.reload, MountAddr: netip.MustParseAddrPort(f.nfs.BoundAddr().String()), Wait: 5 * time.Second}
+		Reload: f.reload, MountAddr: netip.MustParseAddrPort(f.nfs.BoundAddr().String()), Wait: time.Minute}
 }
 
 func TestExportsComeAndGo(t *testing.T) {
@@ -149,7 +149,6 @@ func TestExportsComeAndGo(t *testing.T) {
 func TestServerDoesNotFollow(t *testing.T) {
 	t.Parallel()
 	f, cfg := startFake(t)
-	cfg.Wait = time.Second
 	x, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -161,19 +160,25 @@ func TestServerDoesNotFollow(t *testing.T) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
-	f.deaf = true
+	deaf := func(yes bool) {
+		f.deaf, x.cfg.Wait = yes, time.Minute
+		if yes {
+			x.cfg.Wait = 3 * time.Second // in which it must answer at least once
+		}
+	}
+	deaf(true)
 	refused(x.OpenExport(t.Context(), e), "does not export")
-	f.deaf = false
+	deaf(false)
 	if err := x.OpenExport(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
-	f.deaf = true
+	deaf(true)
 	refused(x.CloseExport(t.Context(), "n"), "still exports")
-	f.deaf = false
+	deaf(false)
 	if err := x.CloseExport(t.Context(), "n"); err != nil {
 		t.Fatal(err)
 	}
-	x.cfg.MountAddr = netip.MustParseAddrPort("127.0.0.1:1")
+	x.cfg.MountAddr, x.cfg.Wait = netip.MustParseAddrPort("127.0.0.1:1"), time.Second
 	refused(x.OpenExport(t.Context(), e), "does not answer")
 	x.cfg.Reload = Hangup(filepath.Join(t.TempDir(), "none.pid"))
 	refused(x.OpenExport(t.Context(), e), "none.pid")
