@@ -67,8 +67,9 @@ func TestTenants(t *testing.T) {
 	if out := s.caddyshack(false, "switch", "list"); !strings.Contains(out, switchID) {
 		t.Errorf("list:\n%s", out)
 	}
-	if out := s.caddyshack(false, "switch", "show", "rack"); !strings.Contains(out, "never touched") || !strings.Contains(out, "access/native_vlan=20") ||
-		!regexp.MustCompile(`found [1-9][0-9]* times, repaired [1-9]`).MatchString(out) {
+	repaired := regexp.MustCompile(`found [1-9][0-9]* times, repaired [1-9]`)
+	s.eventually("the repair is counted", func() bool { return repaired.MatchString(s.caddyshack(false, "switch", "show", "rack")) })
+	if out := s.caddyshack(false, "switch", "show", "rack"); !strings.Contains(out, "never touched") || !strings.Contains(out, "access/native_vlan=20") {
 		t.Errorf("show:\n%s", out)
 	}
 
@@ -80,9 +81,7 @@ func TestTenants(t *testing.T) {
 	blue := netip.MustParsePrefix("10.20.0.0/24")
 	s.eventually("caddy-3 has an address in blue", func() bool { return blue.Contains(s.addressOf(3)) })
 	s.listen(3)
-	if err := s.dial(1, netip.AddrPortFrom(s.addressOf(3), echoPort)); err != nil {
-		t.Errorf("two nodes of one tenant: %v", err)
-	}
+	s.eventually("two nodes of one tenant reach each other", func() bool { return s.dial(1, netip.AddrPortFrom(s.addressOf(3), echoPort)) == nil })
 	s.rescued()
 	s.verbAll("deleted", "available")
 	s.wantTags("undeployed", "999", "999", "999")
@@ -167,7 +166,7 @@ func (s *site) reachesItsServer(slot int) {
 	s.t.Helper()
 	server := netip.AddrPortFrom(netip.MustParsePrefix(serverOf(slot)).Addr(), 2049)
 	s.eventually(fmt.Sprintf("Pi %d reaches its own NFS server", slot), func() bool { return s.dial(slot, server) == nil })
-	if err := connect(s.pis[slot-1], server, net.Dialer{}); err == nil {
+	if err := connect(s.pis[slot-1], server, net.Dialer{}, patience); err == nil {
 		s.t.Errorf("a user of Pi %d reaches the NFS server", slot)
 	}
 }
@@ -233,7 +232,7 @@ func (s *site) rules() {
 	s.t.Helper()
 	run := func(args ...string) {
 		s.t.Helper()
-		if out, err := exec.CommandContext(s.t.Context(), "iptables", args...).CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(s.t.Context(), "iptables", append([]string{"-w"}, args...)...).CombinedOutput(); err != nil {
 			s.t.Fatalf("iptables %v: %v %s", args, err, out)
 		}
 	}
@@ -322,17 +321,19 @@ var rootPort atomic.Uint32
 func (s *site) dial(slot int, to netip.AddrPort) (err error) {
 	for range 512 {
 		d := net.Dialer{LocalAddr: &net.TCPAddr{Port: 512 + int(rootPort.Add(1)%512)}}
-		if err = connect(s.pis[slot-1], to, d); !errors.Is(err, syscall.EADDRINUSE) {
+		if err = connect(s.pis[slot-1], to, d, time.Second); !errors.Is(err, syscall.EADDRINUSE) {
 			break // else an earlier connection still holds the port
 		}
 	}
 	return err
 }
 
-func connect(from *netns.NS, to netip.AddrPort, d net.Dialer) error {
+// connect is dial from any port; a server that says nothing for as long as
+// silence waits to be spoken to.
+func connect(from *netns.NS, to netip.AddrPort, d net.Dialer, silence time.Duration) error {
 	var c net.Conn
 	err := from.Do(func() (err error) {
-		d.Timeout = 2 * time.Second
+		d.Timeout = max(2*time.Second, silence)
 		c, err = d.Dial("tcp4", to.String())
 		return err
 	})
@@ -340,7 +341,7 @@ func connect(from *netns.NS, to netip.AddrPort, d net.Dialer) error {
 		return err
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetReadDeadline(time.Now().Add(time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(silence))
 	_, err = c.Read(make([]byte, 1))
 	var timeout net.Error
 	if err == nil || errors.As(err, &timeout) && timeout.Timeout() {
