@@ -111,10 +111,7 @@ type Server struct {
 func Start(dir string) (*Server, error) {
 	s := &Server{ExportsFile: filepath.Join(dir, "caddyshack.conf"), PIDFile: filepath.Join(dir, "ganesha.pid"), log: filepath.Join(dir, "ganesha.log")}
 	var err error
-	if s.NFSPort, err = freePort(); err != nil {
-		return nil, err
-	}
-	if s.MountPort, err = freePort(); err != nil {
+	if s.NFSPort, s.MountPort, err = freePorts(); err != nil {
 		return nil, err
 	}
 	conf := fmt.Sprintf(`NFS_CORE_PARAM {
@@ -145,14 +142,18 @@ func Start(dir string) (*Server, error) {
 	return s, nil
 }
 
-// freePort returns a TCP port that nobody uses now.
-func freePort() (uint16, error) {
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+// freePorts returns two TCP ports that nobody uses now.
+func freePorts() (a, b uint16, err error) {
+	var ports [2]uint16
+	for i := range ports {
+		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, 0, err
+		}
+		defer l.Close() // both are held until they are known, or they might be one
+		ports[i] = uint16(l.Addr().(*net.TCPAddr).Port)
 	}
-	defer l.Close()
-	return uint16(l.Addr().(*net.TCPAddr).Port), nil
+	return ports[0], ports[1], nil
 }
 
 // Log returns the end of what it has logged.
