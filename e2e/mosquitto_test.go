@@ -3,13 +3,14 @@
 package e2e
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"caddyshack/internal/heldport"
 )
 
 // mosquitto is Debian's MQTT broker with accounts and access rules as people
@@ -36,7 +37,7 @@ pattern read caddyshack/v1/controller/status
 
 func startMosquitto(t testing.TB, units ...string) *mosquitto {
 	t.Helper()
-	m := &mosquitto{t: t, dir: t.TempDir(), addr: freeAddr(t)}
+	m := &mosquitto{t: t, dir: t.TempDir(), addr: heldport.Address(t)}
 	passwords := filepath.Join(m.dir, "passwords")
 	accounts := "controller:" + controllerPassword + "\n"
 	for _, u := range units {
@@ -85,14 +86,3 @@ func (m *mosquitto) start() {
 }
 
 func (m *mosquitto) url() string { return "tcp://" + m.addr }
-
-// freeAddr is an address for a program that cannot choose a free port itself.
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // binding does not block
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return fmt.Sprint(l.Addr())
-}

@@ -27,6 +27,7 @@ import (
 	"golang.org/x/term"
 
 	"caddyshack/firmware/bpusim"
+	"caddyshack/internal/heldport"
 )
 
 // TestUnitCommands sets up a unit out of the box over its serial port, against
@@ -36,7 +37,7 @@ func TestUnitCommands(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := serverCertificate(t, dir, "broker")
 	otherCert, _ := serverCertificate(t, dir, "other")
-	tlsAddr := freeAddr(t)
+	tlsAddr := heldport.Address(t)
 	config, _ := settings{dir: dir, broker: fmt.Sprintf(`listen = "127.0.0.1:0"
 tls_listen = %q
 tls_cert = %q

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
+
+	"caddyshack/internal/heldport"
 )
 
 // TestCommandsSayWhatToDo: whatever is wrong with the service or the way to it,
@@ -47,7 +49,7 @@ func TestCommandsSayWhatToDo(t *testing.T) {
 		"keystone":              {api{Endpoint: start(answer(401, `Keystone uri="http://k:5000"`, "{}"))}, "use the openstack client"},
 		"too many failures":     {api{Endpoint: start(answer(429, "", `{"error": {"message": "Too many failed logins; try again later", "code": 429}}`)), Username: "ann", Password: "hunter2"}, "Too many failed logins"},
 		"another web server":    {api{Endpoint: start(answer(404, "", "<html>not here</html>"))}, "answered 404: is that the address of caddyshack's API?"},
-		"nobody":                {api{Endpoint: "http://" + freeAddress(t)}, "is caddyshack running there?"},
+		"nobody":                {api{Endpoint: "http://" + heldport.Address(t)}, "is caddyshack running there?"},
 		"not a URL":             {api{Endpoint: "127.0.0.1:6385"}, "is not a URL like http://127.0.0.1:6385"},
 		"untrusted":             {api{Endpoint: tls.URL}, "OS_CACERT or --os-cacert"},
 		"TLS to no TLS":         {api{Endpoint: strings.Replace(fault, "http:", "https:", 1)}, "speaks no TLS: use http://"},

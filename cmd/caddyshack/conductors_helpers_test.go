@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -14,17 +13,6 @@ import (
 	"caddyshack/bus"
 	"caddyshack/store"
 )
-
-// freeAddress is an address of loopback that nobody listened on just now.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // binding does not block
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // watchAcks delivers what units answer to commands.
 func watchAcks(t *testing.T, broker string) (*bus.Client, <-chan bus.Ack) {

@@ -19,6 +19,7 @@ import (
 	"caddyshack/baremetal"
 	"caddyshack/bus"
 	"caddyshack/conductor"
+	"caddyshack/internal/heldport"
 	"caddyshack/pxe/images/demo"
 	"caddyshack/sim/chassis"
 	"caddyshack/store"
@@ -99,7 +100,7 @@ func TestStoppedConductorIsReplaced(t *testing.T) {
 	if err := os.WriteFile(token, []byte(strings.Repeat("x", 32)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	offer := freeAddress(t)
+	offer := heldport.Address(t)
 	shack := startServe(t, dir, "shack", fmt.Sprintf(`
 state_dir = %q
 roles = ["broker", "boot", "os-server"]

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"caddyshack/baremetal"
+	"caddyshack/internal/heldport"
 	"caddyshack/pxe/images/demo"
 )
 
@@ -159,7 +160,7 @@ func TestOSServerIsLostAndReturns(t *testing.T) {
 	if err := os.WriteFile(token, []byte(strings.Repeat("x", 32)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	offer, nfs := freeAddress(t), freeAddress(t)
+	offer, nfs := heldport.Address(t), heldport.Address(t)
 	osConfig := fmt.Sprintf(`
 state_dir = %q
 roles = ["os-server"]
@@ -301,7 +302,7 @@ func TestOSServerTLS(t *testing.T) {
 	if err := os.WriteFile(token, []byte(strings.Repeat("x", 32)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	offer := freeAddress(t)
+	offer := heldport.Address(t)
 	startServe(t, dir, "os", fmt.Sprintf(`
 state_dir = %q
 roles = ["os-server"]
