@@ -101,7 +101,7 @@ test-dhcp: build ## DHCP with real packets in namespaces: every model, dnsmasq, 
 
 .PHONY: test-faults
 test-faults: go-version ## Boots of virtual Pis over bad networks, with wrong serials, without NFS (2 min)
-	@$(GO) test -tags faults -count=1 -parallel 16 -timeout 10m -run 'TestFault|TestSecondBoot|TestBootMark|TestRescue' ./cmd/caddyshack
+	@$(GO) test -tags faults -count=1 -parallel 16 -timeout 20m -run 'TestFault|TestSecondBoot|TestBootMark|TestRescue' ./cmd/caddyshack
 
 .PHONY: test-nfs
 test-nfs: go-version ## A kernel's NFS mount in a guest, other servers, stressors

@@ -21,6 +21,7 @@ import (
 	"caddyshack/baremetal"
 	"caddyshack/conductor"
 	"caddyshack/conductor/conductortest"
+	"caddyshack/internal/heldport"
 	"caddyshack/pxe"
 	"caddyshack/pxe/images"
 	"caddyshack/pxe/images/demo"
@@ -35,13 +36,15 @@ type site struct {
 	node   string
 }
 
-// faultDeadlines are short, but long enough for a busy machine between two
-// signs of a boot that goes on.
-func faultDeadlines() WatchdogConfig {
-	short := Duration{5 * time.Second}
-	return WatchdogConfig{Power: short, DHCP: short, Transfer: short, File: short, Kernel: short, Mount: short, Init: Duration{time.Minute}}
+// stalls makes the deadlines of a boot short, but long enough for a busy machine
+// between two signs of a boot that goes on.
+func stalls(c *Config) {
+	short := Duration{8 * time.Second}
+	c.Boot.Watchdog = WatchdogConfig{Power: short, DHCP: short, Transfer: short, File: short, Kernel: short, Mount: short, Init: Duration{2 * time.Minute}}
 }
 
+// newSite starts the program. With the usual deadlines no boot stands still
+// because the machine is busy; stalls makes them short.
 func newSite(t *testing.T, change func(*Config)) *site {
 	t.Helper()
 	dir := t.TempDir()
@@ -50,7 +53,6 @@ func newSite(t *testing.T, change func(*Config)) *site {
 		t.Fatal(err)
 	}
 	anyPorts(cfg)
-	cfg.Boot.Watchdog = faultDeadlines()
 	if change != nil {
 		change(cfg)
 	}
@@ -111,10 +113,14 @@ func (s *site) verb(t *testing.T, v baremetal.Verb) {
 	}
 }
 
-// await waits until the node is as wanted, for at most 2 min.
+// patience is how long a node may take to the next state: a boot over a bad wire
+// may be tried three times.
+const patience = 5 * time.Minute
+
+// await waits until the node is as wanted.
 func (s *site) await(t *testing.T, what string, ok func(*baremetal.Node) bool) (n baremetal.Node) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	there := s.writes.Await(ctx, func() bool {
 		var err error
@@ -124,7 +130,7 @@ func (s *site) await(t *testing.T, what string, ok func(*baremetal.Node) bool) (
 		return ok(&n)
 	})
 	if !there {
-		t.Fatalf("node is not %s after 2 min: state %q power %q error %q waits for %q: %q\nhistory %q", what,
+		t.Fatalf("node is not %s after %s: state %q power %q error %q waits for %q: %q\nhistory %q", what, patience,
 			n.ProvisionState, n.PowerState, n.LastError, n.Work.WaitReason, n.Work.WaitHint, s.history(t, ""))
 	}
 	return n
@@ -188,10 +194,10 @@ func (s *site) again(t *testing.T) {
 // Not one packet comes.
 func TestFaultSilent(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, nil)
+	s := newSite(t, stalls)
 	s.wire.dead()
 	s.deploy(t)
-	s.fails(t, "power came on", "no TFTP request within 5 s: the EEPROM's BOOT_ORDER may lack network boot (0xf2)")
+	s.fails(t, "power came on", "no TFTP request within 8 s: the EEPROM's BOOT_ORDER may lack network boot (0xf2)")
 	s.wire.good()
 	s.again(t)
 }
@@ -199,7 +205,7 @@ func TestFaultSilent(t *testing.T) {
 // Files stop in the middle: for good, and then until the watchdog's power-cycle.
 func TestFaultStallMidFile(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, nil)
+	s := newSite(t, stalls)
 	s.wire.dead()
 	s.deploy(t)
 	s.awaitState(t, baremetal.DeployWait)
@@ -245,7 +251,7 @@ func TestFaultLoss(t *testing.T) {
 	for _, percent := range []int{5, 15, 30} {
 		t.Run(strconv.Itoa(percent), func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, nil)
+			s := newSite(t, stalls)
 			s.wire.loses(float64(percent) / 100)
 			s.deploy(t)
 			n := s.await(t, "deployed or failed", func(n *baremetal.Node) bool {
@@ -267,7 +273,7 @@ func TestFaultLoss(t *testing.T) {
 // The Pi's files have no kernel.
 func TestFaultMissingKernel(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, nil)
+	s := newSite(t, stalls)
 	s.wire.dead()
 	s.deploy(t)
 	s.awaitState(t, baremetal.DeployWait)
@@ -280,7 +286,7 @@ func TestFaultMissingKernel(t *testing.T) {
 // The serial number in driver_info is another Pi's.
 func TestFaultWrongSerial(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, nil)
+	s := newSite(t, stalls)
 	serial := func(to string) {
 		t.Helper()
 		_, err := s.conductor.UpdateNode(t.Context(), conductor.Caller{User: "tester"}, s.node, func(n *baremetal.Node) error {
@@ -306,23 +312,19 @@ func TestFaultWrongSerial(t *testing.T) {
 // The NFS server cannot be reached when the root is to be mounted.
 func TestFaultNFSDown(t *testing.T) {
 	t.Parallel()
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	// Nobody listens there, and nobody takes it meanwhile.
+	down, err := netip.ParseAddrPort(heldport.Address(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr, _ := l.Addr().(*net.TCPAddr)
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s := newSite(t, nil)
+	s := newSite(t, stalls)
 	real := s.os.nfsAddr
-	s.os.service.NFSPort = uint16(addr.Port) //nolint:gosec // it is a port
+	s.os.service.NFSPort = down.Port()
 	s.deploy(t)
 	s.fails(t, "kernel fetched, but root was never mounted", "or a firewall drops NFS")
 	s.verb(t, baremetal.VerbActive)
 	s.await(t, "being power-cycled", func(*baremetal.Node) bool { return len(s.history(t, "power-cycled (try ")) > 2 })
-	back, err := lc.Listen(t.Context(), "tcp", addr.String())
+	back, err := net.Listen("tcp", down.String()) //nolint:noctx // binding does not block
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func (s *site) port(t *testing.T, line string) {
 // The prompt on the serial console ends the deploy, and nothing else does.
 func TestBootMarkLoginPrompt(t *testing.T) {
 	t.Parallel()
-	s := promptSite(t, time.Minute, nil)
+	s := promptSite(t, 5*time.Minute, nil)
 	s.console(t, false)
 	s.verb(t, baremetal.VerbManage)
 	s.awaitState(t, baremetal.Manageable)
@@ -65,7 +65,14 @@ func TestBootMarkLoginPrompt(t *testing.T) {
 		t.Fatalf("a deploy whose prompt nobody would see: %v", err)
 	}
 	s.console(t, true)
-	s.again(t)
+	// It may boot only once the step waits for it, however fast it does.
+	s.wire.dead()
+	s.verb(t, baremetal.VerbActive)
+	s.awaitState(t, baremetal.DeployWait)
+	s.wire.good()
+	if n := s.awaitState(t, baremetal.Active); n.LastError != "" {
+		t.Errorf("last_error %q", n.LastError)
+	}
 	if waits := s.history(t, "Waiting: the machine has not asked for a login on its serial console yet"); len(waits) != 1 {
 		t.Errorf("waits in the history: %q", s.history(t, "Waiting"))
 	}
@@ -117,7 +124,7 @@ func TestBootMarkNoPrompt(t *testing.T) {
 // power-cycled, and the deploy fails with its stage.
 func TestBootMarkHangs(t *testing.T) {
 	t.Parallel()
-	s := promptSite(t, time.Minute, func(c *Config) { c.Boot.Watchdog.Init = Duration{5 * time.Second} })
+	s := promptSite(t, 5*time.Minute, func(c *Config) { c.Boot.Watchdog.Init = Duration{5 * time.Second} })
 	other, line, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)

@@ -124,7 +124,7 @@ func TestRescue(t *testing.T) {
 // silentRescue is a site whose active node is to be rescued, and says nothing.
 func silentRescue(t *testing.T) *site {
 	t.Helper()
-	s := newSite(t, nil)
+	s := newSite(t, stalls)
 	s.console(t, true)
 	s.deploy(t)
 	s.awaitState(t, baremetal.Active)

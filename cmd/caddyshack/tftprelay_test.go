@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -21,7 +22,7 @@ type badWire struct {
 	front  *net.UDPConn
 
 	mu   sync.Mutex
-	lose func(data int) bool // tells whether a packet is lost; data is the number of the DATA packet of its transfer, 0 for others
+	lose func(data int) bool // tells whether a packet is lost; data is the number of the block in a DATA packet, 0 for others
 }
 
 func newBadWire(t *testing.T, server netip.AddrPort) *badWire {
@@ -98,7 +99,7 @@ func (w *badWire) transfer(side, back *net.UDPConn, client netip.AddrPort) {
 	const idle = 40 * time.Second
 	tid := make(chan netip.AddrPort, 1)
 	go func() { // from the server
-		buf, data := make([]byte, 2048), 0
+		buf := make([]byte, 2048)
 		for {
 			_ = back.SetReadDeadline(time.Now().Add(idle))
 			n, from, err := back.ReadFromUDPAddrPort(buf)
@@ -111,9 +112,8 @@ func (w *badWire) transfer(side, back *net.UDPConn, client netip.AddrPort) {
 			default:
 			}
 			number := 0
-			if n > 3 && buf[1] == 3 {
-				data++
-				number = data
+			if n > 3 && buf[1] == 3 { // by its number, as the server may send it again
+				number = int(binary.BigEndian.Uint16(buf[2:]))
 			}
 			if !w.lost(number) {
 				_, _ = side.WriteToUDPAddrPort(buf[:n], client)
