@@ -142,7 +142,7 @@ func failedLater(t *testing.T, s *site) {
 			t.Errorf("%s: %v", c.name, r)
 			continue
 		}
-		n := s.awaitState("caddy-1", "deploy failed", "active")
+		n := s.awaitDeployed("caddy-1")
 		if n.Provision != "deploy failed" {
 			t.Fatalf("%s: the deploy ended in %q", c.name, n.Provision)
 		}

@@ -113,7 +113,9 @@ func TestConfigDrives(t *testing.T) {
 	for name, want := range map[string]struct{ host, script string }{
 		"caddy-1": {"web-1.example", "folder"}, "caddy-2": {"web-2", "json"}, "caddy-3": {"web-3.novalocal", "nova"}, "caddy-4": {"compute-4", "metalsmith"},
 	} {
-		s.awaitState(name, "active")
+		if n := s.awaitDeployed(name); n.Provision != "active" {
+			t.Fatalf("the deploy of %s failed: %s", name, text(n.LastError))
+		}
 		for file, want := range map[string]string{
 			"etc/hostname":                              want.host + "\n",
 			"root/.ssh/authorized_keys":                 key + "\n",

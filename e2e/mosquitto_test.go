@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"caddyshack/internal/heldport"
 )
@@ -75,7 +74,12 @@ func (m *mosquitto) write(name, text string) {
 func (m *mosquitto) start() {
 	m.t.Helper()
 	m.process = start(m.t, "mosquitto", nil, "mosquitto", "-c", filepath.Join(m.dir, "conf"))
-	eventually(m.t, 10*time.Second, "mosquitto accepts connections", func() bool {
+	eventually(m.t, readyTimeout, "mosquitto accepts connections", func() bool {
+		select {
+		case <-m.process.exited:
+			m.t.Fatal("mosquitto ended before it accepted connections")
+		default:
+		}
 		c, err := net.Dial("tcp", m.addr) //nolint:noctx // to a local port
 		if err != nil {
 			return false

@@ -88,7 +88,7 @@ func (c *openstackClient) read(out io.Reader) {
 }
 
 // commandTimeout is for the slowest, a deploy with --wait.
-const commandTimeout = 3 * time.Minute
+const commandTimeout = deployTimeout + time.Minute
 
 func (c *openstackClient) run(t testing.TB, env map[string]string, args ...string) result {
 	t.Helper()

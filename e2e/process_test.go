@@ -28,6 +28,12 @@ type process struct {
 // start runs a program with extra environment variables.
 func start(t testing.TB, name string, env []string, argv ...string) *process {
 	t.Helper()
+	return startTyping(t, name, nil, env, argv...)
+}
+
+// startTyping runs it with a standard input.
+func startTyping(t testing.TB, name string, stdin *os.File, env []string, argv ...string) *process {
+	t.Helper()
 	dir := t.TempDir()
 	p := &process{t: t, name: name, outLog: filepath.Join(dir, "out"), errLog: filepath.Join(dir, "err"), exited: make(chan struct{})}
 	stdout, err := os.Create(p.outLog)
@@ -42,6 +48,9 @@ func start(t testing.TB, name string, env []string, argv ...string) *process {
 	defer stderr.Close()
 	p.cmd = exec.Command(argv[0], argv[1:]...) //nolint:noctx // the test ends it below
 	p.cmd.Env = append(os.Environ(), env...)
+	if stdin != nil { // a nil file would not be taken for none
+		p.cmd.Stdin = stdin
+	}
 	p.cmd.Stdout, p.cmd.Stderr = stdout, stderr
 	// Ends with the test binary, however that ends; a group of its own keeps a
 	// Ctrl-C at the terminal from it.
@@ -95,11 +104,15 @@ func (p *process) wait(within time.Duration) int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
+// runTimeout is for the slowest command, a deploy that may have to wait until the
+// demo image is made.
+const runTimeout = 5 * time.Minute
+
 // run runs a command to its end.
 func run(t testing.TB, env []string, argv ...string) result {
 	t.Helper()
 	p := start(t, filepath.Base(argv[0])+" "+strings.Join(argv[1:], " "), env, argv...)
-	code := p.wait(2 * time.Minute)
+	code := p.wait(runTimeout)
 	return result{args: argv, code: code, stdout: p.stdout(), stderr: p.stderr()}
 }
 

@@ -22,7 +22,7 @@ type program struct {
 }
 
 // readyTimeout is far above what a start takes on a busy machine.
-const readyTimeout = time.Minute
+const readyTimeout = 2 * time.Minute
 
 // startProgram runs caddyshack and waits for its ready file.
 func startProgram(t testing.TB, args ...string) *program {

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestTLSAndReload serves the API over TLS, and takes a renewed certificate and
@@ -46,7 +45,7 @@ func TestTLSAndReload(t *testing.T) {
 	reload := func(says string) {
 		t.Helper()
 		p.signal(syscall.SIGHUP)
-		eventually(t, 30*time.Second, "the log says "+says, func() bool { return strings.Contains(p.stderr(), says) })
+		eventually(t, settleTimeout, "the log says "+says, func() bool { return strings.Contains(p.stderr(), says) })
 	}
 	reload("the configuration was read")
 	if second := shown(t, p.ready.API); second == first {
@@ -70,7 +69,7 @@ func TestTLSAndReload(t *testing.T) {
 	if r := nodes(renewedCopy(t, p.ready.API, filepath.Join(dir, "seen.pem"))); r.code != 0 {
 		t.Errorf("after a refused reload: %v", r)
 	}
-	p.stop(10 * time.Second)
+	p.stop(stopLimit)
 }
 
 // shown is the certificate that the server shows now.

@@ -80,7 +80,7 @@ password = %q
 	}
 	update := func(version string, more ...string) result {
 		return run(t, []string{"CADDYSHACK_BROKER_PASSWORD=" + controllerPassword}, append([]string{binary(), "unit", "update", image, "--version", version,
-			"--key", signerFile, "--broker", p.ready.MQTT, "--units", "bpu-9", "--listen", "127.0.0.1:0", "--patience", "90s"}, more...)...)
+			"--key", signerFile, "--broker", p.ready.MQTT, "--units", "bpu-9", "--listen", "127.0.0.1:0", "--patience", "4m"}, more...)...)
 	}
 	if r := update("1.1.0"); r.code != 0 || !strings.Contains(r.stdout, "bpu-9  done") {
 		t.Fatalf("unit update: %v", r)

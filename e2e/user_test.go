@@ -3,11 +3,9 @@
 package e2e
 
 import (
-	"io"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 // TestOrdinaryUserWithoutGo runs the demo as a user without rights, without a
@@ -24,12 +22,8 @@ func TestOrdinaryUserWithoutGo(t *testing.T) {
 	if os.Geteuid() == 0 {
 		argv = append([]string{"setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"}, argv...)
 	}
-	begin := time.Now()
 	p := &program{process: start(t, "caddyshack demo", nil, argv...)}
 	awaitReadyFile(t, p.process, readyFile, &p.ready)
-	if took := time.Since(begin); took > 20*time.Second {
-		t.Errorf("ready after %s", took)
-	}
 	s := newSite(t, p, home)
 	s.available("caddy-1")
 	s.deploy("caddy-1")
@@ -50,21 +44,12 @@ func openFolder(t *testing.T) string {
 	return dir
 }
 
+// copyFile copies a program. Another process does it: a file that this one has
+// open to write cannot be run as long as a child that is just being forked for
+// another test has it open, too.
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
-	in, err := os.Open(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(out, in); err != nil {
-		t.Fatal(err)
-	}
-	if err := out.Close(); err != nil {
-		t.Fatal(err)
+	if r := run(t, nil, "cp", from, to); r.code != 0 {
+		t.Fatal(r)
 	}
 }

@@ -49,7 +49,7 @@ func command(t *testing.T, c *bus.Client, acks <-chan bus.Ack, epoch int64) bus.
 	if err := c.Publish(t.Context(), bus.Message{Topic: topic.String(), Payload: cmd, QoS: 1}); err != nil {
 		t.Fatal(err)
 	}
-	timeout := time.After(10 * time.Second)
+	timeout := time.After(patient)
 	for {
 		select {
 		case a := <-acks:
@@ -57,7 +57,7 @@ func command(t *testing.T, c *bus.Client, acks <-chan bus.Ack, epoch int64) bus.
 				return a
 			}
 		case <-timeout:
-			t.Fatal("the unit did not answer within 10 s")
+			t.Fatalf("the unit did not answer within %s", patient)
 		}
 	}
 }
@@ -101,10 +101,10 @@ func send(t *testing.T, p *process, verb, uuid string) {
 	}
 }
 
-// awaitRow reads the node's row until ok says so, for at most 40 s.
+// awaitRow reads the node's row until ok says so.
 func awaitRow(t *testing.T, s *store.Store, uuid, what string, ok func(*baremetal.Node) bool) baremetal.Node {
 	t.Helper()
-	deadline := time.Now().Add(40 * time.Second)
+	deadline := time.Now().Add(patient)
 	for {
 		n, err := s.Node(t.Context(), uuid)
 		if err != nil {
@@ -114,7 +114,7 @@ func awaitRow(t *testing.T, s *store.Store, uuid, what string, ok func(*baremeta
 			return n
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the node is not %s after 40 s: %q reservation %q error %q waits for %q", what,
+			t.Fatalf("the node is not %s after %s: %q reservation %q error %q waits for %q", what, patient,
 				n.ProvisionState, n.Work.Reservation, n.LastError, n.Work.WaitReason)
 		}
 		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // polling another process

@@ -82,7 +82,7 @@ func startServe(t *testing.T, dir, name, config string, env ...string) *process 
 
 // Two conductors on one PostgreSQL, roots and bus in a third process: the one
 // that works on a deploy is stopped right before it sends a command. The other
-// finishes within 15 s; the stopped one, continued, writes nothing more, and
+// goes on once the lease has ended; the stopped one, continued, writes nothing more, and
 // the unit refuses its late command.
 func TestStoppedConductorIsReplaced(t *testing.T) {
 	t.Parallel()
@@ -168,17 +168,19 @@ default_image = %q
 		return n.Work.Reservation == "one" && !n.Work.Journal.IsEmpty() && processStopped(t, one.cmd.Process.Pid)
 	})
 	began := time.Now()
+	awaitRow(t, rows, uuid, "taken over", func(n *baremetal.Node) bool { return n.Work.ClaimEpoch > stopped.Work.ClaimEpoch })
+	taken := time.Since(began)
+	// The lease is 10 s and is looked at every 5 s; the rest is for a busy machine.
+	if taken > 40*time.Second {
+		t.Errorf("the other conductor took over after %v", taken)
+	}
 	done := awaitRow(t, rows, uuid, "active", func(n *baremetal.Node) bool {
 		return n.ProvisionState == baremetal.Active && n.Work.Reservation == ""
 	})
-	took := time.Since(began)
-	if took > 15*time.Second {
-		t.Errorf("the other conductor took %v, want at most 15 s", took)
-	}
 	if done.Work.ClaimEpoch <= stopped.Work.ClaimEpoch || done.LastError != "" {
 		t.Errorf("epoch %d after %d, error %q", done.Work.ClaimEpoch, stopped.Work.ClaimEpoch, done.LastError)
 	}
-	t.Logf("the other conductor finished %.1f s after the first was stopped", took.Seconds())
+	t.Logf("the other conductor took over %.1f s after the first was stopped, and finished after %.1f s", taken.Seconds(), time.Since(began).Seconds())
 
 	// Meanwhile somebody switches the node off: the late "on" must not undo that.
 	if code, b, err := two.request(http.MethodPut, "/v1/nodes/"+uuid+"/states/power", `{"target":"power off"}`); err != nil || code != http.StatusAccepted {

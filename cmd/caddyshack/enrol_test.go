@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-	"time"
 
 	"caddyshack/baremetal"
 	"caddyshack/bus"
@@ -100,7 +99,7 @@ func (r *plugRig) nodes(t *testing.T) map[string]baremetal.Node {
 // await looks at the nodes after each write of the conductor until ok.
 func (r *plugRig) await(t *testing.T, what string, ok func(nodes map[string]baremetal.Node) bool) (all map[string]baremetal.Node) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patient)
 	defer cancel()
 	if r.writes.Await(ctx, func() bool { all = r.nodes(t); return ok(all) }) {
 		return all
@@ -108,7 +107,7 @@ func (r *plugRig) await(t *testing.T, what string, ok func(nodes map[string]bare
 	for name, n := range all {
 		t.Logf("%s: %q %q, %q, maintenance %v %q", name, n.PowerState, n.ProvisionState, n.LastError, n.Maintenance, n.MaintenanceReason)
 	}
-	t.Fatalf("not within 60 s: %s", what)
+	t.Fatalf("not within %s: %s", patient, what)
 	return nil
 }
 

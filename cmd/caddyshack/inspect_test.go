@@ -497,14 +497,14 @@ func TestMovedPiGetsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.chassis.Unit("bpu-1").Press(1, 0)
-	for deadline := time.After(time.Minute); ; {
+	for deadline := time.After(patient); ; {
 		select {
 		case e := <-events:
 			if e.Stage == pi.StageLogin {
 				return
 			}
 		case <-deadline:
-			t.Fatal("back in its slot it does not boot within a minute")
+			t.Fatalf("back in its slot it does not boot within %s", patient)
 		}
 	}
 }

@@ -112,7 +112,7 @@ type nodeRow struct {
 // awaitNode polls the node until ok says so; gone means that the process ended.
 func (p *process) awaitNode(t *testing.T, what string, ok func(nodeRow) bool) (n nodeRow, gone bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patient)
 	for {
 		_, b, err := p.request(http.MethodGet, "/v1/nodes/caddy-1", "")
 		if err != nil {
@@ -126,7 +126,7 @@ func (p *process) awaitNode(t *testing.T, what string, ok func(nodeRow) bool) (n
 			return n, false
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the node is not %s after 30 s: %+v\n%s", what, n, p.printed())
+			t.Fatalf("the node is not %s after %s: %+v\n%s", what, patient, n, p.printed())
 		}
 		time.Sleep(5 * time.Millisecond) //nolint:forbidigo // polling another process
 	}
@@ -187,7 +187,7 @@ func killOnce(t *testing.T, state string, at int) bool {
 		// The last point is right after the write that is seen here.
 		_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	}
-	err := c.end(t, 30*time.Second)
+	err := c.end(t, patient)
 	if err == nil {
 		return false
 	}

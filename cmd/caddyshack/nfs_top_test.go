@@ -114,7 +114,7 @@ func (l *lockedBuilder) Write(p []byte) (int, error) {
 func TestNFSTopRefreshes(t *testing.T) {
 	t.Parallel()
 	url := serveMetrics(t, func() nfsd.Stats { return nfsStats(100) }, "")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patient)
 	defer cancel()
 	out := &lockedBuilder{tables: make(chan struct{})}
 	done := make(chan error, 1)

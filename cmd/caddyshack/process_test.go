@@ -15,6 +15,10 @@ import (
 	"time"
 )
 
+// patient is how long tests wait for what takes a second or a few: a busy machine
+// and a slow disk are no faults.
+const patient = 2 * time.Minute
+
 // process is this test program as a command of caddyshack (see TestMain).
 type process struct {
 	name string
@@ -58,7 +62,7 @@ func spawn(t *testing.T, dir, name, readyFile string, env ...string) *process {
 			t.Logf("%s:\n%s", name, p.printed())
 		}
 	})
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patient); time.Now().Before(deadline); {
 		if b, err := os.ReadFile(readyFile); err == nil {
 			if err := json.Unmarshal(b, &p.addr); err != nil {
 				t.Fatal(err)
@@ -72,7 +76,7 @@ func spawn(t *testing.T, dir, name, readyFile string, env ...string) *process {
 		case <-time.After(5 * time.Millisecond): // it is another process
 		}
 	}
-	t.Fatalf("%s is not ready after 30 s\n%s", name, p.printed())
+	t.Fatalf("%s is not ready after %s\n%s", name, patient, p.printed())
 	return nil
 }
 
@@ -80,7 +84,7 @@ func spawn(t *testing.T, dir, name, readyFile string, env ...string) *process {
 func (p *process) mustRun(t *testing.T) *process {
 	t.Helper()
 	if p.addr == (ready{}) {
-		t.Fatalf("%s ended at its start: %v\n%s", p.name, p.end(t, time.Second), p.printed())
+		t.Fatalf("%s ended at its start: %v\n%s", p.name, p.end(t, patient), p.printed())
 	}
 	return p
 }
@@ -93,13 +97,13 @@ func (p *process) printed() string {
 	return string(b)
 }
 
-// awaitOutput waits until the process has printed something, for at most 20 s.
+// awaitOutput waits until the process has printed something.
 func (p *process) awaitOutput(t *testing.T, want string) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patient)
 	for !strings.Contains(p.printed(), want) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%q was not printed within 20 s", want)
+			t.Fatalf("%q was not printed within %s", want, patient)
 		}
 		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // polling another process
 	}
@@ -124,7 +128,7 @@ func (p *process) kill(t *testing.T) {
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = p.end(t, 10*time.Second)
+	_ = p.end(t, patient)
 }
 
 // stop ends the process as a person would, and expects a clean end.
@@ -146,7 +150,7 @@ func (p *process) request(method, path, body string) (int, []byte, error) {
 	}
 	req.Header.Set("X-OpenStack-Ironic-API-Version", "1.82")
 	req.Header.Set("Content-Type", "application/json")
-	client := http.Client{Timeout: 10 * time.Second}
+	client := http.Client{Timeout: patient}
 	resp, err := client.Do(req)
 	if err != nil {
 		return 0, nil, err

@@ -58,9 +58,13 @@ func seedNode(ctx context.Context, d *daemon, chassisUUID string, c caddy) error
 	})
 }
 
+// powerPatience is far above what the first reports of the simulated units take,
+// on a machine that is busy, too.
+const powerPatience = time.Minute
+
 // awaitPower waits until the power of every caddy has been read back once.
 func awaitPower(ctx context.Context, d *daemon) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, fmt.Errorf("the power of a simulated caddy is still unknown after 10 s; run with --verbose and look for its unit"))
+	ctx, cancel := context.WithTimeoutCause(ctx, powerPatience, fmt.Errorf("the power of a simulated caddy is still unknown after %s; run with --verbose and look for its unit", powerPatience))
 	defer cancel()
 	driver := "caddy"
 	for {
