@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"caddyshack/baremetal"
 	"caddyshack/bus"
@@ -80,6 +81,23 @@ func startPlugRig(t *testing.T, caddies int, change func(*Config), device func(c
 		t.Fatal(err)
 	}
 	return &plugRig{daemon: d, writes: writes, chassis: c}
+}
+
+// insert puts something into a slot, and waits until the program knows.
+func (r *plugRig) insert(t *testing.T, unit string, slot, typ int) {
+	t.Helper()
+	r.chassis.Unit(unit).Insert(slot, typ)
+	for deadline := time.After(patient); ; {
+		_, change := r.fleet.Contents()
+		if c, ok := r.fleet.Content(unit, slot); ok && c.Type == typ {
+			return
+		}
+		select {
+		case <-change:
+		case <-deadline:
+			t.Fatalf("slot %d of unit %s is not known to hold type %d after %s", slot, unit, typ, patient)
+		}
+	}
 }
 
 // nodes lists all caddies by name.

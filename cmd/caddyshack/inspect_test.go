@@ -244,7 +244,7 @@ func TestInspectionLearnsWhoSitsWhere(t *testing.T) {
 	r.found(t, r.inspect(t, "caddy-bpu-1-3")["caddy-bpu-1-3"], 3, "rpi4")
 
 	// A caddy without a Pi, an empty slot, one that is on.
-	r.chassis.Unit("bpu-2").Insert(2, bus.TypeSwitch)
+	r.insert(t, "bpu-2", 2, bus.TypeSwitch)
 	r.manageable(t, "caddy-bpu-2-2")
 	if why := r.inspectInVain(t, "caddy-bpu-2-2"); !strings.Contains(why, "slot 2 of unit bpu-2 holds a network switch") {
 		t.Errorf("of a switch it is said: %q", why)
@@ -267,7 +267,7 @@ func TestInspectionLearnsWhoSitsWhere(t *testing.T) {
 	r.await(t, "off after a refused exchange", func(all map[string]baremetal.Node) bool { return all["caddy-bpu-1-2"].PowerState == baremetal.PowerOff })
 
 	// A Pi that another node has moves.
-	r.chassis.Unit("bpu-1").Insert(1, bus.TypeEmpty)
+	r.insert(t, "bpu-1", 1, bus.TypeEmpty)
 	r.sockets["bpu-2/3"].put(r.sockets["bpu-1/1"].device())
 	r.sockets["bpu-1/1"].put(nil)
 	all = r.inspect(t, "caddy-bpu-2-3")
@@ -300,7 +300,7 @@ func (d *deaf) Power(on bool) {
 func TestInspectionCyclesSilentPi(t *testing.T) {
 	t.Parallel()
 	r := startPiRig(t, 3, func(c *Config) {
-		c.Boot.Watchdog.Power, c.Boot.Watchdog.DHCP = Duration{3 * time.Second}, Duration{time.Second}
+		c.Boot.Watchdog.Power, c.Boot.Watchdog.DHCP = Duration{7 * time.Second}, Duration{time.Second}
 	})
 	const late, never = "caddy-bpu-1-1", "caddy-bpu-1-2"
 	for at, silent := range map[string]int64{"bpu-1/1": 1, "bpu-1/2": 1000} {
@@ -323,10 +323,10 @@ func TestInspectionCyclesSilentPi(t *testing.T) {
 	}
 	all := r.inspect(t, late, never)
 	r.found(t, all[late], 2, "rpi4")
-	if c := history(all[late]); len(c) == 0 || !strings.Contains(c[0], "nothing was heard of the Pi in slot 1 of unit bpu-1 for 4s") {
+	if c := history(all[late]); len(c) == 0 || !strings.Contains(c[0], "nothing was heard of the Pi in slot 1 of unit bpu-1 for 8s") {
 		t.Errorf("the history of a Pi that is not heard at once: %q", c)
 	}
-	r.refused(t, all[never], "Failed to inspect hardware: nothing was heard of the Pi in slot 2 of unit bpu-1 for 4s", "BOOT_ORDER", "; 2 power-cycles did not help")
+	r.refused(t, all[never], "Failed to inspect hardware: nothing was heard of the Pi in slot 2 of unit bpu-1 for 8s", "BOOT_ORDER", "; 2 power-cycles did not help")
 	if c := history(all[never]); len(c) != 2 {
 		t.Errorf("the history of a Pi that is never heard: %q", c)
 	}
@@ -338,7 +338,7 @@ func TestAdopt(t *testing.T) {
 	r := startPiRig(t, 3)
 	r.sockets["bpu-1/1"].put(r.pi(t, pi.Pi3, 1))
 	r.sockets["bpu-1/2"].put(r.pi(t, pi.Pi4, 2))
-	r.chassis.Unit("bpu-1").Insert(3, bus.TypeRouter)
+	r.insert(t, "bpu-1", 3, bus.TypeRouter)
 	r.chassis.Unit("bpu-1").Press(2, 0)
 	r.await(t, "on by its button", func(all map[string]baremetal.Node) bool { return all["caddy-bpu-1-2"].PowerState == baremetal.PowerOn })
 	adopt := func(args ...string) int {
@@ -472,7 +472,7 @@ func TestMovedPiGetsNothing(t *testing.T) {
 		})
 	}
 	off(first)
-	r.chassis.Unit("bpu-1").Insert(1, bus.TypeEmpty)
+	r.insert(t, "bpu-1", 1, bus.TypeEmpty)
 	r.sockets["bpu-1/1"].put(nil)
 	for len(events) > 0 {
 		<-events
@@ -492,7 +492,7 @@ func TestMovedPiGetsNothing(t *testing.T) {
 	// Back in its place, it boots as before.
 	r.sockets["bpu-1/2"].put(nil)
 	r.sockets["bpu-1/1"].put(moving)
-	r.chassis.Unit("bpu-1").Insert(1, bus.TypePi)
+	r.insert(t, "bpu-1", 1, bus.TypePi)
 	if err := r.conductor.SetMaintenance(t.Context(), tester, first, false, ""); err != nil {
 		t.Fatal(err)
 	}
