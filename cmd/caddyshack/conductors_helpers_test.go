@@ -38,10 +38,11 @@ func watchAcks(t *testing.T, broker string) (*bus.Client, <-chan bus.Ack) {
 	return c, acks
 }
 
-// command sends an "on" of a claim's epoch to slot 1 and returns the answer.
-func command(t *testing.T, c *bus.Client, acks <-chan bus.Ack, epoch int64) bus.Ack {
+// command sends an "on" of a claim's epoch to slot 1 and returns the answer, and
+// what the unit has answered to others before.
+func command(t *testing.T, c *bus.Client, acks <-chan bus.Ack, id string, epoch int64) (answer bus.Ack, before []bus.Ack) {
 	t.Helper()
-	cmd, err := bus.Encode(bus.SlotCommand{ID: "late", Op: bus.OpOn, Epoch: uint32(epoch), Boot: 1, Exp: 1 << 30})
+	cmd, err := bus.Encode(bus.SlotCommand{ID: id, Op: bus.OpOn, Epoch: uint32(epoch), Boot: 1, Exp: 1 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,21 +54,12 @@ func command(t *testing.T, c *bus.Client, acks <-chan bus.Ack, epoch int64) bus.
 	for {
 		select {
 		case a := <-acks:
-			if a.ID == "late" {
-				return a
+			if a.ID == id {
+				return a, before
 			}
+			before = append(before, a)
 		case <-timeout:
 			t.Fatalf("the unit did not answer within %s", patient)
-		}
-	}
-}
-
-func drain(acks <-chan bus.Ack) {
-	for {
-		select {
-		case <-acks:
-		default:
-			return
 		}
 	}
 }

@@ -189,19 +189,22 @@ default_image = %q
 	off := awaitRow(t, rows, uuid, "off", func(n *baremetal.Node) bool {
 		return n.PowerState == baremetal.PowerOff && n.Work.Reservation == ""
 	})
-	drain(acks)
+	// The watcher hears on a connection of its own: this answer comes after those
+	// to all commands until now.
+	command(t, bench, acks, "before", stopped.Work.ClaimEpoch)
 	if err := one.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	one.awaitOutput(t, "another conductor works on the node now")
-	for len(acks) > 0 { // its command may have gone out before it noticed
-		if a := <-acks; a.Code != bus.CodeStale && a.Code != bus.CodeDup {
+	answer, before := command(t, bench, acks, "after", stopped.Work.ClaimEpoch)
+	for _, a := range before { // its command may have gone out before it noticed
+		if a.Code != bus.CodeStale && a.Code != bus.CodeDup {
 			t.Errorf("the late command was answered %+v, want it not carried out", a)
 		}
 	}
 	// Nor does the unit listen to any other command of that claim.
-	if a := command(t, bench, acks, stopped.Work.ClaimEpoch); a.OK || a.Code != bus.CodeStale {
-		t.Errorf("a command with the epoch of the lost claim was answered %+v, want stale", a)
+	if answer.OK || answer.Code != bus.CodeStale {
+		t.Errorf("a command with the epoch of the lost claim was answered %+v, want stale", answer)
 	}
 	if code, _, err := one.request(http.MethodGet, "/v1/nodes/"+uuid, ""); err != nil || code != http.StatusOK {
 		t.Errorf("the continued process answers %d, %v", code, err)
