@@ -14,14 +14,16 @@ import (
 	"caddyshack/store"
 )
 
-// watchAcks delivers what units answer to commands.
+// watchAcks delivers what the unit answers to commands to slot 1. (Those to the
+// unit itself, which asks for all states anew, come whenever a controller has
+// missed something.)
 func watchAcks(t *testing.T, broker string) (*bus.Client, <-chan bus.Ack) {
 	t.Helper()
 	acks := make(chan bus.Ack, 64)
 	c, err := bus.NewClient(bus.ClientConfig{Broker: broker, ClientID: "watcher", User: "controller", Password: "secret",
 		Subscriptions: []string{bus.Root + "/bpu/#"},
 		OnMessage: func(m bus.Message) {
-			if topic, err := bus.ParseTopic(m.Topic); err != nil || topic.Kind != bus.KindAck {
+			if topic, err := bus.ParseTopic(m.Topic); err != nil || topic.Kind != bus.KindAck || topic.Slot != 1 {
 				return
 			}
 			if a, err := bus.DecodeAck(m.Payload); err == nil {
