@@ -13,6 +13,18 @@ from outcome import Outcome
 SECONDS = 240
 
 
+# Where ironicclient's tests look for a program that starts as slowly as people's.
+SLOW = "slow"
+
+
+def hasty(test):
+    """Tells whether a test reads a state right after it has asked for it.
+
+    What a node takes to get there has passed while the client was loaded.
+    """
+    return "_states." in test.id()
+
+
 def ironicclient(server, folder, args):
     config = os.path.join(folder, "test.conf")
     with open(config, "w") as f:
@@ -22,6 +34,9 @@ def ironicclient(server, folder, args):
     os.makedirs(programs)
     os.environ["IRONICCLIENT_TEST_CONFIG"] = config
     os.environ.pop("OS_CLOUD", None)
+    slow = os.path.join(folder, ".tox", SLOW, "bin")
+    os.makedirs(slow)
+    os.symlink("/usr/bin/openstack", os.path.join(slow, "openstack"))
     with preloaded.openstack(os.path.join(programs, "openstack")):
         return run("ironicclient.tests.functional", folder, args)
 
@@ -44,7 +59,7 @@ def openstacksdk(server, folder, args):
             f.write(CLOUD.format(name=name, url=server.url))
     os.environ["OS_CLIENT_CONFIG_FILE"] = path
     os.environ["OS_CLOUD"] = "devstack-admin"
-    os.environ.setdefault("OS_TEST_TIMEOUT", "60")
+    os.environ["OS_TEST_TIMEOUT"] = str(SECONDS)
     # they list everything there is, so they cannot share a service with one another
     return run("openstack.tests.functional.baremetal", folder, args, jobs=1)
 
@@ -70,6 +85,8 @@ def discover(package):
 def one(test, out):
     """Runs a test in a forked process and tells what became of it."""
     warnings.simplefilter("ignore")
+    if hasty(test):
+        os.environ["OS_TESTENV_NAME"] = SLOW
     sys.stdout = sys.stderr = io.StringIO()
     result = unittest.TestResult()
     unittest.TestSuite([test]).run(result)  # with the set-up of its class
