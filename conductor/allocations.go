@@ -223,7 +223,7 @@ func (c *Conductor) tryNode(ctx context.Context, a *baremetal.Allocation, uuid s
 		switch {
 		case n.Locked(now):
 			refused = lockedError(n)
-		case n.ProvisionState != baremetal.Available || n.InstanceUUID != "" || n.Maintenance || n.ResourceClass != a.ResourceClass || !hasAll(n.Traits, a.Traits.List()):
+		case n.PowerState == baremetal.PowerUnknown || n.ProvisionState != baremetal.Available || n.InstanceUUID != "" || n.Maintenance || n.ResourceClass != a.ResourceClass || !hasAll(n.Traits, a.Traits.List()):
 			refused = baremetal.Errorf(baremetal.Conflict, "Node %s is no longer free.", n.UUID)
 		}
 		return refused

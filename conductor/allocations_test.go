@@ -198,29 +198,41 @@ func (s *tried) Allocate(ctx context.Context, uuid string, epoch int64, node str
 	return err
 }
 
-// TestAllocationWaitsForLock: a node that is locked for a moment is taken in a later round.
+// TestAllocationWaitsForLock: a node that is locked for a moment is taken in a
+// later round, also one whose power is being set for the first time.
 func TestAllocationWaitsForLock(t *testing.T) {
 	t.Parallel()
-	s := storetest.New(t)
-	var n baremetal.Node
-	lock := func(console *bool) {
-		if _, err := s.UpdateNode(context.Background(), n.UUID, func(n *baremetal.Node) error { n.Work.Intent.Console = console; return nil }); err != nil {
-			t.Error(err)
-		}
-	}
-	var refused atomic.Bool
-	r := start(t, s, func(c *conductor.Settings) {
-		c.Store = &tried{Store: s, failed: func() { refused.Store(true); lock(nil) }}
-	})
-	n = r.free(t, "n1")
-	lock(new(bool))
-	a := baremetal.Allocation{ResourceClass: "pi"}
-	if err := r.Allocations().Create(t.Context(), &a, nil); err != nil {
-		t.Fatal(err)
-	}
-	r.awaitAllocation(t, a.UUID, func(a *baremetal.Allocation) bool { return a.State == baremetal.AllocationDone })
-	if !refused.Load() {
-		t.Error("the node was given away while it was locked")
+	for name, power := range map[string]baremetal.PowerState{"power known": baremetal.PowerOff, "power being set": baremetal.PowerUnknown} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := storetest.New(t)
+			var n baremetal.Node
+			lock := func(console *bool, power, target baremetal.PowerState) {
+				if _, err := s.UpdateNode(context.Background(), n.UUID, func(n *baremetal.Node) error {
+					n.Work.Intent.Console, n.PowerState, n.TargetPowerState = console, power, target
+					return nil
+				}); err != nil {
+					t.Error(err)
+				}
+			}
+			var refused atomic.Bool
+			r := start(t, s, func(c *conductor.Settings) {
+				c.Store = &tried{Store: s, failed: func() { refused.Store(true); lock(nil, baremetal.PowerOff, "") }}
+			})
+			n = r.free(t, "n1")
+			lock(new(bool), power, baremetal.PowerOff)
+			a := baremetal.Allocation{ResourceClass: "pi"}
+			if err := r.Allocations().Create(t.Context(), &a, nil); err != nil {
+				t.Fatal(err)
+			}
+			r.awaitAllocation(t, a.UUID, func(a *baremetal.Allocation) bool { return a.State != baremetal.Allocating })
+			if a, err := s.Allocations().One(t.Context(), a.UUID); err != nil || a.State != baremetal.AllocationDone {
+				t.Errorf("the allocation is %q: %s %v", a.State, a.LastError, err)
+			}
+			if !refused.Load() {
+				t.Error("the node was given away while it was locked")
+			}
+		})
 	}
 }
 

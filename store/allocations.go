@@ -129,12 +129,13 @@ func dropAllocation(ctx context.Context, tx *tx, uuid string) error {
 }
 
 // Candidates lists the nodes that fit an allocation in all but their traits,
-// which are given: free, available, with a known power state, out of
-// maintenance, of the class, of or lent to the owner, among the nodes named.
+// which are given: free, available, with a power state that is known or just
+// being set, out of maintenance, of the class, of or lent to the owner, among the
+// nodes named.
 func (s *Store) Candidates(ctx context.Context, a *baremetal.Allocation) ([]baremetal.Candidate, error) {
 	sel := &selection{order: " ORDER BY id"}
 	sel.equals("resource_class", &a.ResourceClass)
-	sel.and("provision_state = %s AND instance_uuid = '' AND maintenance = 0 AND power_state <> ''", string(baremetal.Available))
+	sel.and("provision_state = %s AND instance_uuid = '' AND maintenance = 0 AND (power_state <> '' OR target_power_state <> '')", string(baremetal.Available))
 	if a.Owner != "" {
 		owner := sel.arg(a.Owner)
 		sel.and("(owner = " + owner + " OR lessee = " + owner + ")")

@@ -337,7 +337,8 @@ func TestCandidates(t *testing.T) {
 		make("state", func(n *baremetal.Node) { n.ProvisionState = baremetal.Manageable })
 		make("taken", func(n *baremetal.Node) { n.InstanceUUID = baremetal.NewUUID() })
 		make("maintenance", func(n *baremetal.Node) { n.Maintenance = true })
-		make("power", func(n *baremetal.Node) { n.PowerState = "" })
+		make("power", func(n *baremetal.Node) { n.PowerState, n.TargetPowerState = "", "" })
+		make("switched", func(n *baremetal.Node) { n.PowerState, n.TargetPowerState = "", baremetal.PowerOff })
 		good, err := s.Node(t.Context(), "good")
 		if err != nil {
 			t.Fatal(err)
@@ -346,7 +347,7 @@ func TestCandidates(t *testing.T) {
 			a    baremetal.Allocation
 			want []string
 		}{
-			{baremetal.Allocation{ResourceClass: "pi"}, []string{"good", "owned", "lent"}},
+			{baremetal.Allocation{ResourceClass: "pi"}, []string{"good", "owned", "lent", "switched"}},
 			{baremetal.Allocation{ResourceClass: "pi", Owner: "p"}, []string{"owned", "lent"}},
 			{baremetal.Allocation{ResourceClass: "pi", CandidateNodes: baremetal.NewStrings(good.UUID)}, []string{"good"}},
 			{baremetal.Allocation{ResourceClass: "none"}, nil},
