@@ -64,8 +64,8 @@ func (s *cutSession) play(at direction, bytes int) bool {
 		s.until("neither a cut nor an answer to "+id, func() bool { return cut.broken() || s.answered(id) && s.ready() })
 	}
 	came := cut.broken()
-	s.do("advance 50") // it notices
-	s.until("the unit does not come back", s.ready)
+	s.do("advance 50") // it notices, or later, if the kernel is late to say so
+	s.until("the unit does not come back", func() bool { return (!came || s.cutter.replaced(cut)) && s.ready() })
 	s.command(id, op)
 	s.until("no answer to "+id, func() bool { return s.answered(id) })
 	s.advance(4 * step)

@@ -22,6 +22,7 @@ type cutter struct {
 	broker   string
 
 	mu    sync.Mutex
+	count int  // connections so far
 	next  *cut // for the connection that comes next
 	conns map[net.Conn]bool
 }
@@ -30,6 +31,7 @@ type cutter struct {
 type cut struct {
 	at    direction
 	left  int
+	count int           // of connections when it came
 	taken chan struct{} // closed when the connection has come
 	done  chan struct{} // closed when it has broken
 }
@@ -83,6 +85,13 @@ func (c *cutter) cutNext(at direction, n int) *cut {
 	return next
 }
 
+// replaced tells whether another connection has come since one that broke.
+func (c *cutter) replaced(broken *cut) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.count > broken.count
+}
+
 func (c *cutter) breakAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -107,10 +116,13 @@ func (c *cutter) open(conn net.Conn) func() {
 func (c *cutter) serve(ctx context.Context, unit net.Conn) {
 	defer c.open(unit)()
 	c.mu.Lock()
+	c.count++
 	plan := c.next
 	c.next = nil
+	count := c.count
 	c.mu.Unlock()
 	if plan != nil {
+		plan.count = count
 		close(plan.taken)
 	}
 	broker, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.broker)
