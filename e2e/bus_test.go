@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestBrokerDies kills mosquitto under a running chassis and starts it again.
@@ -46,8 +47,11 @@ func TestUnitsVanish(t *testing.T) {
 func vanish(t *testing.T, s *site) {
 	t.Helper()
 	s.sim.signal(syscall.SIGKILL)
-	// By their wills, which tell at once: a unit that is only silent counts for longer.
+	begin := time.Now()
 	s.awaitNode("caddy-1", "of unknown power", func(n node) bool { return n.Power == nil })
+	if took := time.Since(begin); took > 20*time.Second {
+		t.Errorf("the loss of a unit was seen after %s; its will tells at once", took)
+	}
 	if h := strings.Join(s.api.history("caddy-1"), "\n"); !strings.Contains(h, "offline") {
 		t.Errorf("the history must say why the power is unknown:\n%s", h)
 	}

@@ -233,7 +233,7 @@ func TestDHCPAttacks(t *testing.T) {
 				return
 			default:
 			}
-			if n == 1000 {
+			if n == 2000 {
 				close(rising)
 			}
 			mac := fmt.Sprintf("dc:a6:32:f0:%02x:%02x", byte(n>>8), byte(n))

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // TestOrdinaryUserWithoutGo runs the demo as a user without rights, without a
@@ -22,8 +23,12 @@ func TestOrdinaryUserWithoutGo(t *testing.T) {
 	if os.Geteuid() == 0 {
 		argv = append([]string{"setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"}, argv...)
 	}
+	begin := time.Now()
 	p := &program{process: start(t, "caddyshack demo", nil, argv...)}
 	awaitReadyFile(t, p.process, readyFile, &p.ready)
+	if took := time.Since(begin); took > 20*time.Second {
+		t.Errorf("ready after %s", took)
+	}
 	s := newSite(t, p, home)
 	s.available("caddy-1")
 	s.deploy("caddy-1")

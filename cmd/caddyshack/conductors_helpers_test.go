@@ -3,14 +3,19 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"caddyshack/baremetal"
 	"caddyshack/bus"
+	"caddyshack/pxe/images"
+	"caddyshack/pxe/images/demo"
 	"caddyshack/store"
 )
 
@@ -64,6 +69,36 @@ func command(t *testing.T, c *bus.Client, acks <-chan bus.Ack, id string, epoch 
 			t.Fatalf("the unit did not answer within %s", patient)
 		}
 	}
+}
+
+// rack has simulated caddies at a program's broker until the test ends.
+func rack(t *testing.T, p *process, dir string, caddies int) *simulated {
+	t.Helper()
+	tftp, err := netip.ParseAddrPort(p.addr.TFTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := startSimulated(t.Context(), simulatedConfig{Caddies: caddies, Dir: filepath.Join(dir, "sim"), Broker: p.addr.MQTT,
+		Password: func(string) string { return "unit" }, TFTP: tftp, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.close() })
+	return s
+}
+
+// tinyImage makes the demo image as it is where there is no Go.
+func tinyImage(t *testing.T, dir string) images.Image {
+	t.Helper()
+	image := demo.New(demo.Config{Dir: dir, Go: "/nonexistent"})
+	if err := image.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tiny, err := image.Image(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tiny
 }
 
 // createCaddy enters a simulated caddy through the API and returns its uuid.

@@ -13,12 +13,10 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,7 +26,6 @@ import (
 
 	"caddyshack/baremetal"
 	"caddyshack/internal/heldport"
-	"caddyshack/pxe/images/demo"
 )
 
 // stallingImage is a web server with one archive, the first download of which
@@ -72,14 +69,7 @@ func newStallingImage(t *testing.T, archive []byte) *stallingImage {
 // of it takes a while.
 func padded(t *testing.T, dir string) []byte {
 	t.Helper()
-	image := demo.New(demo.Config{Dir: dir, Go: "/nonexistent"})
-	if err := image.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	tiny, err := image.Image(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	tiny := tinyImage(t, dir)
 	in, err := os.Open(tiny.Path)
 	if err != nil {
 		t.Fatal(err)
@@ -194,16 +184,7 @@ token_file = %q
 default_image = %q
 default_image_checksum = %q
 `, filepath.Join(dir, "shack"), "http://"+offer, token, image.url, image.sum))
-	tftp, err := netip.ParseAddrPort(shack.addr.TFTP)
-	if err != nil {
-		t.Fatal(err)
-	}
-	racked, err := startSimulated(t.Context(), simulatedConfig{Caddies: 1, Dir: filepath.Join(dir, "sim"), Broker: shack.addr.MQTT,
-		Password: func(string) string { return "unit" }, TFTP: tftp, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = racked.close() })
+	racked := rack(t, shack, dir, 1)
 	uuid := createCaddy(t, shack, racked.caddies[0])
 	state := func(want baremetal.ProvisionState) {
 		t.Helper()

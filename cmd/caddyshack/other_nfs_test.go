@@ -4,8 +4,6 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +11,6 @@ import (
 	"time"
 
 	"caddyshack/baremetal"
-	"caddyshack/pxe/images/demo"
 )
 
 // deployThroughOther deploys a virtual Pi through another NFS server, which
@@ -22,14 +19,7 @@ import (
 // is the file in which it has what is exported.
 func deployThroughOther(t *testing.T, dir, server, exports string) {
 	t.Helper()
-	image := demo.New(demo.Config{Dir: dir, Go: "/nonexistent"})
-	if err := image.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	tiny, err := image.Image(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	tiny := tinyImage(t, dir)
 	p := startServe(t, dir, "shack", fmt.Sprintf(`
 state_dir = %q
 roles = ["api", "conductor", "broker", "boot", "os-server"]
@@ -48,16 +38,7 @@ phone_home_listen = "127.0.0.1:0"
 folders = [%q]
 default_image = %q
 `, filepath.Join(dir, "shack"), server, dir, "file://"+tiny.Path))
-	tftp, err := netip.ParseAddrPort(p.addr.TFTP)
-	if err != nil {
-		t.Fatal(err)
-	}
-	racked, err := startSimulated(t.Context(), simulatedConfig{Caddies: 2, Dir: filepath.Join(dir, "sim"), Broker: p.addr.MQTT,
-		Password: func(string) string { return "unit" }, TFTP: tftp, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = racked.close() })
+	racked := rack(t, p, dir, 2)
 	exported := func(uuid string) bool {
 		t.Helper()
 		text, err := os.ReadFile(exports)

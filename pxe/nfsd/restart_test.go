@@ -295,6 +295,9 @@ func TestKillUnderLoad(t *testing.T) {
 					}
 				}
 			}
+			if total < kills {
+				t.Errorf("only %d rounds between %d kills", total, kills)
+			}
 			t.Logf("%d rounds over %d kills", total, kills)
 		})
 	}
