@@ -18,7 +18,7 @@ import (
 
 // pair is two conductors on one database: two processes on PostgreSQL, and two
 // on one open file on SQLite, which takes no second process.
-func pair(t *testing.T, e storetest.Engine) (one, two *rig) {
+func pair(t *testing.T, e storetest.Engine, lease time.Duration) (one, two *rig) {
 	t.Helper()
 	cfg := e.Config(t)
 	a := storetest.Open(t, cfg)
@@ -27,7 +27,7 @@ func pair(t *testing.T, e storetest.Engine) (one, two *rig) {
 		b = storetest.Open(t, cfg)
 	}
 	named := func(host string) func(*conductor.Settings) {
-		return func(s *conductor.Settings) { s.Host, s.Lease = host, time.Second }
+		return func(s *conductor.Settings) { s.Host, s.Lease = host, lease }
 	}
 	return start(t, a, named("one")), start(t, b, named("two"))
 }
@@ -72,7 +72,7 @@ func onEngines(t *testing.T, test func(t *testing.T, e storetest.Engine)) {
 // node is given once, and the wishes left over fail.
 func TestAllocationRace(t *testing.T) {
 	onEngines(t, func(t *testing.T, e storetest.Engine) {
-		one, two := pair(t, e)
+		one, two := pair(t, e, time.Second)
 		const nodes, wishes = 12, 16
 		for i := range nodes {
 			one.free(t, fmt.Sprintf("n%d", i))
@@ -118,7 +118,7 @@ func TestAllocationRace(t *testing.T) {
 // TestAllocationOfDead: what a conductor that is gone had accepted is done by another.
 func TestAllocationOfDead(t *testing.T) {
 	onEngines(t, func(t *testing.T, e storetest.Engine) {
-		one, _ := pair(t, e)
+		one, _ := pair(t, e, time.Minute) // so that nobody takes it from the one who took it
 		n := one.free(t, "n1")
 		now, err := one.store.Now(t.Context())
 		if err != nil {
