@@ -340,7 +340,7 @@ func TestStarvation(t *testing.T) {
 		if _, err := conn.Write(p.ToBytes()); err != nil {
 			t.Fatal(err)
 		}
-		if i%1000 == 0 {
+		if i%100 == 0 { // a socket holds some 200; what comes on top is lost, the Pi's too
 			r := w.ask(ask(t, mac(1), dhcpv4.MessageTypeDiscover, firmware(id4(t, "RPi4", mac(1), "0a1b2c3d"))))
 			if r == nil || r.YourIPAddr.String() != "10.9.0.10" {
 				t.Fatalf("after %d requests of strangers: %v", i, r)

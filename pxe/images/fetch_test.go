@@ -306,7 +306,7 @@ func TestFetchNoticesAStall(t *testing.T) {
 		<-r.Context().Done()
 		return true
 	})
-	s := open(t, "", func(c *Config) { c.Stall = 50 * time.Millisecond })
+	s := open(t, "", func(c *Config) { c.Stall = 2 * time.Second }) // the headers must come within it, too
 	img, err := s.Fetch(t.Context(), source(srv.URL, data), nil)
 	if err != nil {
 		t.Fatal(err)
