@@ -23,6 +23,7 @@ type rig struct {
 
 	mu   sync.Mutex
 	seen []drivers.Observation
+	news chan struct{} // closed with the next of them
 }
 
 func brokers(t *testing.T, test func(t *testing.T, r *rig)) {
@@ -31,7 +32,7 @@ func brokers(t *testing.T, test func(t *testing.T, r *rig)) {
 }
 
 func newRig(t testing.TB, url string) *rig {
-	r := &rig{t: t, url: url, units: map[string]*unit.Unit{}}
+	r := &rig{t: t, url: url, units: map[string]*unit.Unit{}, news: make(chan struct{})}
 	for i, id := range []string{"bpu-1", "bpu-2"} {
 		u, err := unit.New(unit.Config{
 			ID: id, Index: i, Broker: url, Password: bustest.Password(id), BackOff: 5 * time.Millisecond, Log: bustest.Log(t),
@@ -70,6 +71,8 @@ func (r *rig) newFleet(cfg Config) *Fleet {
 	cfg.Observe = func(_ context.Context, o drivers.Observation) {
 		r.mu.Lock()
 		r.seen = append(r.seen, o)
+		close(r.news)
+		r.news = make(chan struct{})
 		r.mu.Unlock()
 	}
 	f, err := Start(cfg)
@@ -86,21 +89,27 @@ func (r *rig) newFleet(cfg Config) *Fleet {
 // observed waits for an observation and returns it; those before it are dropped.
 func (r *rig) observed(key string, ok func(drivers.Observation) bool) drivers.Observation {
 	r.t.Helper()
-	var found drivers.Observation
-	waitFor(r.t, "no such observation of "+key, func() bool {
+	late := time.After(bustest.Patience)
+	for {
 		r.mu.Lock()
-		defer r.mu.Unlock()
 		for i, o := range r.seen {
 			if o.Key == key && ok(o) {
-				found, r.seen = o, r.seen[i+1:]
-				return true
+				r.seen = r.seen[i+1:]
+				r.mu.Unlock()
+				return o
 			}
 		}
-		return false
-	})
-	return found
+		news := r.news
+		r.mu.Unlock()
+		select {
+		case <-news:
+		case <-late:
+			r.t.Fatalf("no such observation of %s within %v", key, bustest.Patience)
+		}
+	}
 }
 
+// waitFor polls what nothing tells of: counters of a fleet, and a simulated board.
 func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(bustest.Patience); !ok(); time.Sleep(time.Millisecond) {
