@@ -66,6 +66,9 @@ func (s *segment) plug(name, mac string) (namespace string) {
 		s.ip("-n", ns, "link", "set", "eth0", "address", mac)
 	}
 	s.ip("-n", ns, "link", "set", "lo", "up")
+	// Without an IPv6 address: the kernel would solicit routers now and then, and
+	// the bridge send here what is for a guest that has the same MAC.
+	s.ip("-n", ns, "link", "set", "eth0", "addrgenmode", "none")
 	s.ip("-n", ns, "link", "set", "eth0", "up")
 	return ns
 }
